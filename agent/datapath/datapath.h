@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every datapath does: make the kernel equal to the plan. Single-threaded: the syncer's thread calls.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/base/error.h"
+#include "agent/plan/plan.h"
+
+namespace fairlead::datapath {
+
+// A change that did not get into the kernel, and why. What stood before stands; the caller tries again.
+struct Failure {
+  plan::Change change;
+  Error error;
+};
+
+// How full a table is. Rows, not bytes.
+struct Usage {
+  std::string_view table;
+  uint64_t used = 0;
+  uint64_t capacity = 0;
+};
+
+// A cumulative count of one way a program ended, for /metrics.
+struct VerdictCount {
+  std::string_view program;
+  std::string_view verdict;
+  uint64_t count = 0;
+};
+
+class Datapath {
+ public:
+  virtual ~Datapath() = default;
+
+  virtual std::string_view Name() const = 0;  // "ebpf"
+
+  // Makes each service port equal to its change, or removes it. An address that moves from one service to another
+  // within one call is never without an owner.
+  virtual std::vector<Failure> Apply(std::span<const plan::Change> changes) = 0;
+  virtual Result<void> ApplyNode(const plan::NodePlan& node) = 0;
+
+  // Called once the whole plan has been applied for the first time: the kernel starts to serve it, and what it still
+  // holds from an earlier run and the plan does not know goes. Never before. Called again when it failed.
+  virtual Result<void> Commit() = 0;
+
+  // Level-triggered work beside the tables (sockets of removed backends, reuse of retired memory). Cheap when there
+  // is nothing to do. True if it wants to be called again soon.
+  virtual bool Reconcile() = 0;
+
+  virtual std::vector<Usage> Usages() const = 0;
+  virtual std::vector<VerdictCount> Verdicts() const = 0;
+  virtual uint64_t BytesWritten() const = 0;
+};
+
+}  // namespace fairlead::datapath

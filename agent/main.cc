@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// fairlead, the node agent: read options, build the parts, run, shut down in reverse order. SIGTERM and SIGINT end
+// the agent and leave the datapath standing; --cleanup removes it.
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <fstream>
+
+#include "agent/base/log.h"
+#include "agent/datapath/ebpf/ebpf.h"
+#include "agent/kube/source.h"
+#include "agent/options.h"
+#include "agent/run/health.h"
+#include "agent/run/kept_listener.h"
+#include "agent/run/inbox.h"
+#include "agent/run/metrics.h"
+#include "agent/run/node_addresses.h"
+#include "agent/run/pages.h"
+#include "agent/run/process.h"
+#include "agent/run/syncer.h"
+
+namespace fairlead {
+namespace {
+
+std::string HostName() {
+  char name[256] = {};
+  ::gethostname(name, sizeof(name) - 1);
+  std::string lower = name;
+  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return lower;
+}
+
+Result<plan::NodeFacts> FactsFrom(const Options& options) {
+  plan::NodeFacts facts;
+  facts.name = options.hostname_override.empty() ? HostName() : options.hostname_override;
+  for (const std::string& text : options.nodeport_addresses) {
+    if (text == "primary") {
+      facts.nodeport_primary = true;
+      continue;
+    }
+    auto cidr = Cidr::Parse(text);
+    if (!cidr) return std::unexpected(std::move(cidr.error()).In("--nodeport-addresses"));
+    facts.nodeport_cidrs.push_back(*cidr);
+  }
+  facts.localhost_nodeports = options.localhost_nodeports;
+  facts.same_node_hints = options.same_node_hints;
+  facts.refuse_external_ips = options.refuse_external_ips;
+  if (options.default_algorithm == "maglev") facts.default_algorithm = plan::Algorithm::kMaglev;
+  return facts;
+}
+
+Result<std::unique_ptr<kube::Source>> OpenSource(const Options& options, const std::string& node) {
+  if (!options.manifests.empty()) return kube::OpenManifests(options.manifests);
+  kube::ApiOptions api;
+  api.kubeconfig = options.kubeconfig;
+  api.context = options.context;
+  api.master = options.master;
+  api.node_name = node;
+  return kube::OpenApiServer(api);
+}
+
+// Signals that end the agent, as a descriptor. Call before any thread starts, so that all inherit the mask.
+Fd CatchSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+  return Fd(::signalfd(-1, &signals, SFD_CLOEXEC));
+}
+
+Result<void> RunAgent(const Options& options) {
+  Fd stop = CatchSignals();
+  if (auto set = run::SetOomScore(options.oom_score_adj); !set) spdlog::warn("{}", set.error().message);
+  auto facts = FactsFrom(options);
+  if (!facts) return std::unexpected(facts.error());
+  spdlog::info("fairlead {} on node {}", FAIRLEAD_VERSION, facts->name);
+  auto source = OpenSource(options, facts->name);
+  if (!source) return std::unexpected(source.error());
+
+  auto datapath =
+      ebpf::EbpfDatapath::Open({options.bpffs_dir, options.cgroup, options.capacities}, options.netns_dirs);
+  if (!datapath) return std::unexpected(std::move(datapath.error()).In("ebpf mode"));
+  const std::string reason = "this kernel runs the socket programs";
+  spdlog::info("mode ebpf: {}; socket programs attach to {}", reason, (*datapath)->kernel().cgroup_path());
+
+  run::Metrics metrics;
+  metrics.SetMode("ebpf", reason);
+  run::Health health(options.sync_period);
+  auto addresses = run::NodeAddresses::Open();
+  if (!addresses) return std::unexpected(addresses.error());
+  run::Inbox inbox;
+  run::Syncer syncer(options, std::move(*facts), inbox, *addresses, **datapath, health, metrics);
+
+  run::KeptListener health_pages("--healthz-bind-address", options.healthz_bind_address,
+                                 [&] { return run::HealthPages(health, metrics); });
+  run::KeptListener metrics_pages("--metrics-bind-address", options.metrics_bind_address, [&] {
+    return run::MetricsPages(metrics, [&] { return run::ModeChoice{"ebpf", reason}; }, WriteConfigJson(options));
+  });
+  for (run::KeptListener* pages : {&health_pages, &metrics_pages}) {
+    if (auto listening = pages->Try(); !listening) {
+      if (options.bind_address_hard_fail) return listening;
+      spdlog::error("{}; trying again", listening.error().message);
+    }
+  }
+
+  spdlog::info("source: {}", (*source)->Describe());
+  (*source)->Start(inbox);
+  syncer.Run(stop.Get(), [&] {
+    (void)health_pages.Try();  // said once when it failed first
+    (void)metrics_pages.Try();
+  });
+  spdlog::info("stopping; the datapath stays (fairlead --cleanup removes it)");
+  return {};
+}
+
+int Main(int argc, char** argv) {
+  Options options;
+  auto read = ReadOptions(argc, argv, options);
+  if (!read) {
+    std::fprintf(stderr, "fairlead: %s\n", read.error().message.c_str());
+    return 2;
+  }
+  if (*read) {
+    std::fputs((*read)->text.c_str(), (*read)->status == 0 ? stdout : stderr);
+    return (*read)->status;
+  }
+  SetUpLog(options.verbosity);
+  for (const std::string& warning : options.warnings) spdlog::warn("{}", warning);
+  if (!options.write_config_to.empty()) {
+    std::ofstream file(options.write_config_to);
+    if (!(file << WriteConfig(options)).flush()) {
+      spdlog::critical("--write-config-to {}: {}", options.write_config_to, std::strerror(errno));
+      return 1;
+    }
+    return 0;
+  }
+  Result<void> outcome = options.cleanup ? ebpf::Kernel::CleanUp(options.bpffs_dir) : RunAgent(options);
+  if (!outcome) {
+    spdlog::critical("{}", outcome.error().message);
+    return 1;
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace fairlead
+
+int main(int argc, char** argv) { return fairlead::Main(argc, argv); }

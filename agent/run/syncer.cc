@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/run/syncer.h"
+
+#include <poll.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "agent/base/log.h"
+
+namespace fairlead::run {
+
+namespace {
+
+constexpr std::chrono::milliseconds kRetryMin{100};
+constexpr std::chrono::milliseconds kRetryMax{10000};
+constexpr std::chrono::milliseconds kSoon{10};  // a grace period, more or less
+constexpr std::chrono::seconds kProgress{2};
+constexpr double kWarnAt = 0.80;   // of a table's capacity
+constexpr double kCalmAt = 0.75;
+
+double Seconds(std::chrono::steady_clock::duration d) { return std::chrono::duration<double>(d).count(); }
+double UnixNow() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+}  // namespace
+
+Syncer::Syncer(const Options& options, plan::NodeFacts facts, Inbox& inbox, NodeAddresses& addresses,
+               datapath::Datapath& datapath, Health& health, Metrics& metrics)
+    : options_(options),
+      inbox_(inbox),
+      addresses_(addresses),
+      datapath_(datapath),
+      health_(health),
+      metrics_(metrics),
+      cluster_(facts.name),
+      planner_(std::move(facts)),
+      retry_after_(kRetryMin) {
+  metrics_.AddReader([this](Readings& into) {
+    for (const datapath::VerdictCount& count : datapath_.Verdicts()) {
+      into.verdicts.push_back({std::string(count.program), std::string(count.verdict), count.count});
+    }
+    std::lock_guard lock(mutex_);
+    into.tables.insert(into.tables.end(), readings_.tables.begin(), readings_.tables.end());
+    into.ids.insert(into.ids.end(), readings_.ids.begin(), readings_.ids.end());
+    into.written_bytes += readings_.written_bytes;
+    into.write_errors += readings_.write_errors;
+    into.pending_writes += readings_.pending_writes;
+  });
+}
+
+bool Syncer::committed() const {
+  std::lock_guard lock(mutex_);
+  return committed_seen_;
+}
+
+void Syncer::Run(int stop_fd, const std::function<void()>& on_resync) {
+  SyncAddresses();
+  resync_at_ = Clock::now() + options_.sync_period;
+  progress_at_ = Clock::now() + kProgress;
+  for (;;) {
+    pollfd fds[] = {{stop_fd, POLLIN, 0}, {inbox_.fd(), POLLIN, 0}, {addresses_.fd(), POLLIN, 0}};
+    Clock::time_point now = Clock::now();
+    if (now < quiet_until_) fds[1].fd = -1;  // minSyncPeriod: let it gather
+    ::poll(fds, 3, TimeoutMs(now));
+    if (fds[0].revents != 0) return;
+    if (fds[2].revents != 0) {
+      addresses_.Drain();
+      SyncAddresses();
+    }
+    now = Clock::now();
+    Batch batch;
+    if (fds[1].revents != 0) Take(batch);
+    bool resync = now >= resync_at_;
+    if (resync) {
+      resync_at_ = now + options_.sync_period;
+      SyncAddresses();
+      on_resync();
+    }
+    Sync(std::move(batch), resync);
+    soon_ = datapath_.Reconcile();
+  }
+}
+
+int Syncer::TimeoutMs(Clock::time_point now) const {
+  Clock::time_point until = resync_at_;
+  if (soon_) until = std::min(until, now + kSoon);
+  if (!pending_.empty() || node_pending_) until = std::min(until, retry_at_);
+  if (!planned_) until = std::min(until, progress_at_);
+  if (now < quiet_until_) until = std::min(until, quiet_until_);
+  auto wait = std::chrono::ceil<std::chrono::milliseconds>(until - now).count();
+  return static_cast<int>(std::clamp<int64_t>(wait, 0, 60000));
+}
+
+void Syncer::Take(Batch& batch) {
+  auto [updates, problems] = inbox_.Take();
+  for (const kube::Problem& problem : problems) {
+    spdlog::warn("{}: {}", problem.source, problem.message);
+    metrics_.CountBadObject(problem.source);
+  }
+  for (kube::Update& update : updates) {
+    if (update.received != Clock::time_point{}) batch.received.push_back(update.received);
+    size_t count = update.type == kube::Update::Type::kReplace ? update.objects.size() : 1;
+    if (update.kind == kube::Kind::kService) batch.services += count;
+    if (update.kind == kube::Kind::kEndpointSlice) {
+      batch.slices += count;
+      for (const kube::Object& object : update.objects) {
+        const auto& slice = std::get<kube::EndpointSlice>(object);
+        if (slice.trigger_time_ns == 0) continue;
+        batch.trigger_times_ns.push_back(slice.trigger_time_ns);
+        batch.trigger_families.push_back(slice.family);
+      }
+    }
+    cluster_.Apply(std::move(update));
+  }
+}
+
+// --- the node
+
+void Syncer::SyncAddresses() {
+  auto listed = addresses_.List();
+  if (!listed) {
+    spdlog::warn("{}; those known go on", listed.error().message);
+    return;
+  }
+  if (node_addresses_ == *listed) return;
+  node_addresses_ = std::move(*listed);
+  plan::NodeFacts facts = planner_.facts();
+  facts.addresses = node_addresses_;
+  planner_.SetFacts(std::move(facts));
+  node_pending_ = true;
+  retry_at_ = Clock::now();
+}
+
+// Takes the Node object in. True if all services must be planned again.
+bool Syncer::SyncNode() {
+  if (!cluster_.TakeNodeChanged()) return false;
+  plan::NodeFacts facts = planner_.facts();
+  const kube::Node* node = cluster_.ThisNode();
+  facts.zone = node ? node->zone : "";
+  facts.primary_addresses = node ? node->internal_ips : std::vector<Address>{};
+  health_.SetNodeEligible(node ? !node->being_deleted && !node->to_be_deleted_taint
+                               : !options_.manifests.empty());  // a folder need not describe the node
+  node_pending_ = true;
+  retry_at_ = Clock::now();
+  return planner_.SetFacts(std::move(facts));
+}
+
+// --- a pass
+
+void Syncer::Sync(Batch batch, bool full) {
+  Clock::time_point began = Clock::now();
+  if (!cluster_.Synced()) {
+    if (began >= progress_at_) {
+      progress_at_ = began + kProgress;
+      spdlog::info("loading: {} services, {} slices so far", cluster_.service_count(), cluster_.slice_count());
+    }
+    return;
+  }
+  bool all = SyncNode() || !planned_;
+  if (!options_.manifests.empty() && !planned_) health_.SetNodeEligible(cluster_.ThisNode() == nullptr ||
+                                                                         (!cluster_.ThisNode()->being_deleted &&
+                                                                          !cluster_.ThisNode()->to_be_deleted_taint));
+  std::vector<kube::ObjectName> names = cluster_.TakeDirty();
+  if (all) names = cluster_.ServiceNames();
+
+  bool retry = (!pending_.empty() || node_pending_) && (began >= retry_at_ || full);
+  if (names.empty() && !retry && !full) return;
+  for (Family family : {Family::kIpv4, Family::kIpv6}) {
+    if (!names.empty()) {
+      health_.Queued(family);
+      metrics_.Of(family).last_queued.Set(UnixNow());
+    }
+  }
+
+  plan::Delta delta = planner_.Update(cluster_, names);
+  for (const kube::Problem& problem : delta.problems) {
+    spdlog::warn("{}: {}", problem.source, problem.message);
+    metrics_.CountBadObject(problem.source);
+  }
+  std::vector<plan::Change> changes = std::move(delta.changes);
+  if (retry) {
+    for (auto& [key, pending] : pending_) {
+      bool newer = std::any_of(changes.begin(), changes.end(), [&](const plan::Change& c) { return c.key == key; });
+      if (!newer) changes.push_back(pending.change);
+    }
+  }
+  ApplyChanges(std::move(changes));
+  if (node_pending_) {
+    auto applied = datapath_.ApplyNode(planner_.PlanNode(cluster_));
+    node_pending_ = !applied;
+    if (!applied) spdlog::warn("{}; trying again", applied.error().message);
+  }
+  if (!planned_) {
+    planned_ = true;
+    spdlog::info("planned: {} service ports of {} services, {} of them pending", planner_.plan().size(),
+                 cluster_.service_count(), pending_.size());
+  }
+  if (!committed_) CommitOnce();
+  Observe(batch, began, all);
+  quiet_until_ = Clock::now() + options_.min_sync_period;
+}
+
+void Syncer::ApplyChanges(std::vector<plan::Change> changes) {
+  if (changes.empty()) return;
+  std::vector<datapath::Failure> failures = datapath_.Apply(changes);
+  for (const plan::Change& change : changes) {
+    auto it = pending_.find(change.key);
+    if (it == pending_.end()) continue;
+    bool failed = std::any_of(failures.begin(), failures.end(),
+                              [&](const datapath::Failure& f) { return f.change.key == change.key; });
+    if (failed) continue;
+    spdlog::info("{}: in effect now", change.key.ToString());
+    pending_.erase(it);
+  }
+  write_errors_ += failures.size();
+  for (datapath::Failure& failure : failures) {
+    Pending& pending = pending_[failure.change.key];
+    if (pending.message != failure.error.message) {
+      spdlog::error("{}; what stood before stands, trying again", failure.error.message);
+      pending.message = failure.error.message;
+    }
+    pending.change = std::move(failure.change);
+  }
+  bool progress = failures.size() < changes.size();
+  retry_after_ = progress ? kRetryMin : std::min(retry_after_ * 2, kRetryMax);
+  retry_at_ = Clock::now() + retry_after_;
+}
+
+void Syncer::CommitOnce() {
+  auto committed = datapath_.Commit();
+  if (!committed) {
+    spdlog::error("{}; trying again", committed.error().message);
+    node_pending_ = true;  // keeps the retry timer running
+    retry_at_ = Clock::now() + kRetryMax;
+    return;
+  }
+  committed_ = true;
+  spdlog::info("programmed: {} mode serves {} service ports", datapath_.Name(),
+               planner_.plan().size() - pending_.size());
+}
+
+// --- what is measured
+
+void Syncer::Observe(const Batch& batch, Clock::time_point began, bool full) {
+  Clock::time_point now = Clock::now();
+  for (Clock::time_point received : batch.received) metrics_.wire_to_flip.Observe(Seconds(now - received));
+  auto wall = std::chrono::system_clock::now();
+  auto started_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(started_.time_since_epoch()).count();
+  auto now_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(wall.time_since_epoch()).count();
+  for (size_t i = 0; i < batch.trigger_times_ns.size(); ++i) {
+    if (batch.trigger_times_ns[i] < started_ns) continue;  // older than this process
+    metrics_.Of(batch.trigger_families[i])
+        .programming.Observe(static_cast<double>(now_ns - batch.trigger_times_ns[i]) / 1e9);
+  }
+  metrics_.service_changes.Increment(static_cast<double>(batch.services));
+  metrics_.endpoint_changes.Increment(static_cast<double>(batch.slices));
+  bool pending[2] = {};
+  for (const auto& [key, change] : pending_) pending[key.family == Family::kIpv6] = true;
+  for (Family family : {Family::kIpv4, Family::kIpv6}) {
+    auto& of = metrics_.Of(family);
+    of.sync.Observe(Seconds(now - began));
+    (full ? of.full_sync : of.partial_sync).Observe(Seconds(now - began));
+    of.last_sync.Set(UnixNow());
+    plan::NoLocalEndpoints none = planner_.no_local_endpoints(family);
+    of.no_local_internal.Set(static_cast<double>(none.internal));
+    of.no_local_external.Set(static_cast<double>(none.external));
+    if (committed_ && !pending[family == Family::kIpv6]) health_.Synced(family);
+  }
+  WarnOfFillLevels();
+  Publish();
+}
+
+void Syncer::WarnOfFillLevels() {
+  for (const datapath::Usage& usage : datapath_.Usages()) {
+    double fill = usage.capacity == 0 ? 0 : static_cast<double>(usage.used) / static_cast<double>(usage.capacity);
+    bool& warned = warned_full_[std::string(usage.table)];
+    if (!warned && fill >= kWarnAt) {
+      warned = true;
+      spdlog::warn("{}: {} of {} in use ({:.0f} %); raise the capacity before it is full", usage.table, usage.used,
+                   usage.capacity, fill * 100);
+    } else if (warned && fill < kCalmAt) {
+      warned = false;
+    }
+  }
+}
+
+void Syncer::Publish() {
+  Readings readings;
+  for (const datapath::Usage& usage : datapath_.Usages()) {
+    readings.tables.push_back({std::string(usage.table), usage.used, usage.capacity});
+    if (usage.table == "services") readings.ids.push_back({"service", usage.used});
+    if (usage.table == "backend_ids") readings.ids.push_back({"backend", usage.used});
+  }
+  readings.written_bytes = datapath_.BytesWritten();
+  readings.write_errors = write_errors_;
+  readings.pending_writes = pending_.size();
+  std::lock_guard lock(mutex_);
+  readings_ = std::move(readings);
+  committed_seen_ = committed_;
+}
+
+}  // namespace fairlead::run

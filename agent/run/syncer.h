@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// The loop: updates into the model, what they touched into the plan, what that changed into the datapath. One thread
+// does all of it; an event takes effect at once when the node is quiet, and what comes meanwhile is the next batch.
+//
+// Nothing is written before every kind of object has been listed once, and nothing of an earlier run is removed
+// before the whole plan has been applied. A change that fails stays pending and is tried again with backoff; the
+// others are not held up by it.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "agent/datapath/datapath.h"
+#include "agent/model/cluster.h"
+#include "agent/options.h"
+#include "agent/plan/planner.h"
+#include "agent/run/health.h"
+#include "agent/run/inbox.h"
+#include "agent/run/metrics.h"
+#include "agent/run/node_addresses.h"
+
+namespace fairlead::run {
+
+class Syncer {
+ public:
+  // All references outlive the syncer. `facts` is what is known of the node before its object and addresses are.
+  Syncer(const Options& options, plan::NodeFacts facts, Inbox& inbox, NodeAddresses& addresses,
+         datapath::Datapath& datapath, Health& health, Metrics& metrics);
+
+  // Works until `stop_fd` is readable. `on_resync` is called every syncPeriod, on this thread.
+  void Run(int stop_fd, const std::function<void()>& on_resync);
+
+  // Whether the first complete plan has been given to the kernel. Any thread.
+  bool committed() const;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  struct Batch {
+    std::vector<Clock::time_point> received;  // of updates that carry a time
+    std::vector<int64_t> trigger_times_ns;    // of slices, by family below
+    std::vector<Family> trigger_families;
+    size_t services = 0;
+    size_t slices = 0;
+  };
+  // A change the datapath did not take.
+  struct Pending {
+    plan::Change change;
+    std::string message;  // as logged
+  };
+
+  void Take(Batch& batch);
+  void SyncAddresses();
+  bool SyncNode();
+  void Sync(Batch batch, bool full);
+  void ApplyChanges(std::vector<plan::Change> changes);
+  void CommitOnce();
+  void Observe(const Batch& batch, Clock::time_point began, bool full);
+  void Publish();
+  void WarnOfFillLevels();
+  int TimeoutMs(Clock::time_point now) const;
+
+  const Options& options_;
+  Inbox& inbox_;
+  NodeAddresses& addresses_;
+  datapath::Datapath& datapath_;
+  Health& health_;
+  Metrics& metrics_;
+  model::Cluster cluster_;
+  plan::Planner planner_;
+
+  bool planned_ = false;  // a first complete plan exists
+  bool committed_ = false;
+  bool soon_ = false;  // the datapath asked to be called again
+  bool node_pending_ = false;
+  std::vector<Address> node_addresses_;
+  std::map<plan::ServicePortKey, Pending> pending_;
+  uint64_t write_errors_ = 0;
+  Clock::time_point retry_at_{};
+  std::chrono::milliseconds retry_after_;
+  Clock::time_point resync_at_{};
+  Clock::time_point quiet_until_{};  // minSyncPeriod after the last pass
+  Clock::time_point progress_at_{};
+  std::chrono::system_clock::time_point started_ = std::chrono::system_clock::now();
+  std::map<std::string, bool, std::less<>> warned_full_;
+
+  mutable std::mutex mutex_;  // guards what follows, for readers of metrics
+  Readings readings_;
+  bool committed_seen_ = false;
+};
+
+}  // namespace fairlead::run

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// Looks at every packet that a namespace's devices send or receive, loopback included: did one for this
+// destination leave a socket untranslated, or none at all?
+#pragma once
+
+#include "test/support/client.h"
+
+namespace fairlead::test {
+
+class Capture {
+ public:
+  // Sees packets from here on. Throws std::runtime_error.
+  explicit Capture(const Namespace& netns);
+  // Packets of `proto` to `to` since the last call, or since the start. Fragments and extension headers do
+  // not occur in a lab and are not looked into.
+  int Take(Proto proto, const Target& to);
+
+ private:
+  Fd fd_;
+};
+
+}  // namespace fairlead::test

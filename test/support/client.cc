@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "test/support/client.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <stdexcept>
+
+#include <fmt/format.h>
+
+namespace fairlead::test {
+namespace {
+
+using std::chrono::steady_clock;
+
+Outcome Ended(int error) {
+  Outcome outcome;
+  outcome.error = error;
+  switch (error) {
+    case ECONNREFUSED:
+      outcome.end = End::kRefused;
+      break;
+    case EHOSTUNREACH:
+      outcome.end = End::kUnreachable;
+      break;
+    case ETIMEDOUT:
+    case EAGAIN:
+      outcome.end = End::kSilent;
+      break;
+    default:
+      outcome.end = End::kFailed;
+  }
+  return outcome;
+}
+
+// A server's answer: "<its ip:port> <client ip:port>\n<payload>"; echoes on a stream come without the first
+// line.
+void ReadAnswer(std::string_view text, Outcome& outcome) {
+  const size_t space = text.find(' ');
+  const size_t line = text.find('\n');
+  if (line == std::string_view::npos || space > line) {
+    outcome.payload = text;
+    return;
+  }
+  outcome.backend = text.substr(0, space);
+  outcome.source = Target::Parse(text.substr(space + 1, line - space - 1));
+  outcome.payload = text.substr(line + 1);
+}
+
+}  // namespace
+
+Target Target::Parse(std::string_view text) {
+  const size_t colon = text.rfind(':');
+  std::string_view host = text.substr(0, colon == std::string_view::npos ? 0 : colon);
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  const auto address = Address::Parse(host);
+  Target target;
+  const char* end = text.data() + text.size();
+  if (address && std::from_chars(text.data() + colon + 1, end, target.port).ptr == end) {
+    target.address = *address;
+    return target;
+  }
+  throw std::invalid_argument(fmt::format("\"{}\" is not ip:port", text));
+}
+
+SocketAddress SocketAddress::Of(const Target& target, int family) {
+  SocketAddress address;
+  if (family == AF_INET) {
+    sockaddr_in v4{};
+    v4.sin_family = AF_INET;
+    v4.sin_port = htons(target.port);
+    std::memcpy(&v4.sin_addr, &target.address.raw.words[3], sizeof(v4.sin_addr));
+    std::memcpy(&address.storage, &v4, sizeof(v4));
+    address.length = sizeof(v4);
+  } else {
+    sockaddr_in6 v6{};
+    v6.sin6_family = AF_INET6;
+    v6.sin6_port = htons(target.port);
+    std::memcpy(&v6.sin6_addr, &target.address.raw, sizeof(v6.sin6_addr));
+    std::memcpy(&address.storage, &v6, sizeof(v6));
+    address.length = sizeof(v6);
+  }
+  return address;
+}
+
+Target SocketAddress::ToTarget() const {
+  Target target;
+  if (storage.ss_family == AF_INET) {
+    sockaddr_in v4{};
+    std::memcpy(&v4, &storage, sizeof(v4));
+    target.address.raw.words[2] = IP_ADDR_V4_PREFIX;
+    std::memcpy(&target.address.raw.words[3], &v4.sin_addr, sizeof(v4.sin_addr));
+    target.port = ntohs(v4.sin_port);
+  } else if (storage.ss_family == AF_INET6) {
+    sockaddr_in6 v6{};
+    std::memcpy(&v6, &storage, sizeof(v6));
+    std::memcpy(&target.address.raw, &v6.sin6_addr, sizeof(v6.sin6_addr));
+    target.port = ntohs(v6.sin6_port);
+  }
+  return target;
+}
+
+std::string_view Word(End end) {
+  switch (end) {
+    case End::kReached:
+      return "reached";
+    case End::kRefused:
+      return "refused";
+    case End::kUnreachable:
+      return "unreachable";
+    case End::kSilent:
+      return "silent";
+    case End::kFailed:
+      break;
+  }
+  return "failed";
+}
+
+std::string Outcome::ToString() const {
+  if (end == End::kReached)
+    return fmt::format("reached {} seen as {} by way of {}", backend, source.ToString(), peer.ToString());
+  return fmt::format("{} after {} us ({})", Word(end), took.count(),
+                     error ? std::strerror(error) : "no error");
+}
+
+Client::Client(const Namespace& netns, Proto proto, Family family, ClientOptions options)
+    : proto_(proto),
+      family_(family == Family::kIpv4 && !options.mapped ? AF_INET : AF_INET6),
+      options_(std::move(options)) {
+  const NetnsScope inside(netns);
+  const int type = proto == Proto::kTcp ? SOCK_STREAM : SOCK_DGRAM;
+  fd_ = Fd(::socket(family_, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd_) throw std::runtime_error(fmt::format("socket in {}: {}", netns.Name(), std::strerror(errno)));
+  if (!options_.bind && options_.bind_port == 0) return;
+  Address any;
+  if (family_ == AF_INET) any.raw.words[2] = IP_ADDR_V4_PREFIX;
+  SocketAddress local = SocketAddress::Of({options_.bind.value_or(any), options_.bind_port}, family_);
+  if (::bind(fd_.Get(), local.Raw(), local.length) != 0)
+    throw std::runtime_error(
+        fmt::format("bind {} in {}: {}", local.ToTarget().ToString(), netns.Name(), std::strerror(errno)));
+}
+
+bool Client::Ready(short events, std::chrono::milliseconds timeout) const {
+  pollfd wait{fd_.Get(), events, 0};
+  return ::poll(&wait, 1, static_cast<int>(timeout.count())) > 0;
+}
+
+int Client::PendingError() const {
+  int error = 0;
+  socklen_t length = sizeof(error);
+  return ::getsockopt(fd_.Get(), SOL_SOCKET, SO_ERROR, &error, &length) == 0 ? error : errno;
+}
+
+int Client::Connect(const Target& to) {
+  SocketAddress remote = SocketAddress::Of(to, family_);
+  if (::connect(fd_.Get(), remote.Raw(), remote.length) == 0) return 0;
+  if (errno != EINPROGRESS) return errno;
+  return Ready(POLLOUT, options_.timeout) ? PendingError() : ETIMEDOUT;
+}
+
+int Client::Send(std::string_view text) {
+  return ::send(fd_.Get(), text.data(), text.size(), MSG_NOSIGNAL) < 0 ? errno : 0;
+}
+
+int Client::SendTo(const Target& to, std::string_view text) {
+  SocketAddress remote = SocketAddress::Of(to, family_);
+  const ssize_t sent =
+      ::sendto(fd_.Get(), text.data(), text.size(), MSG_NOSIGNAL, remote.Raw(), remote.length);
+  return sent < 0 ? errno : 0;
+}
+
+Outcome Client::Receive() {
+  char buffer[2048];
+  SocketAddress from;
+  if (!Ready(POLLIN, options_.timeout)) return Ended(ETIMEDOUT);
+  const ssize_t length = ::recvfrom(fd_.Get(), buffer, sizeof(buffer), 0, from.Raw(), &from.length);
+  if (length < 0) return Ended(errno);
+  if (length == 0 && proto_ == Proto::kTcp) return Ended(ECONNRESET);
+  Outcome outcome;
+  outcome.end = End::kReached;
+  outcome.peer = proto_ == Proto::kTcp ? Peer() : from.ToTarget();
+  ReadAnswer({buffer, static_cast<size_t>(length)}, outcome);
+  return outcome;
+}
+
+Outcome Client::Ask(std::string_view text) {
+  const int error = Send(text);
+  return error ? Ended(error) : Receive();
+}
+
+Outcome Client::AskAt(const Target& to, std::string_view text) {
+  const int error = SendTo(to, text);
+  return error ? Ended(error) : Receive();
+}
+
+bool Client::EndedWithin(std::chrono::milliseconds within) {
+  pollfd wait{fd_.Get(), 0, 0};  // POLLERR and POLLHUP are always reported
+  return ::poll(&wait, 1, static_cast<int>(within.count())) > 0;
+}
+
+Target Client::Peer() const {
+  SocketAddress peer;
+  return ::getpeername(fd_.Get(), peer.Raw(), &peer.length) == 0 ? peer.ToTarget() : Target{};
+}
+
+Target Client::Local() const {
+  SocketAddress local;
+  return ::getsockname(fd_.Get(), local.Raw(), &local.length) == 0 ? local.ToTarget() : Target{};
+}
+
+Outcome Connect(const Namespace& netns, Proto proto, const Target& to, const ClientOptions& options) {
+  Client client(netns, proto, to.address.GetFamily(), options);
+  const auto start = steady_clock::now();
+  const int error = client.Connect(to);
+  Outcome outcome = error ? Ended(error) : proto == Proto::kTcp ? client.Receive() : client.Ask("?");
+  if (outcome.end == End::kReached) outcome.peer = client.Peer();
+  outcome.took = std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - start);
+  return outcome;
+}
+
+Outcome SendOne(const Namespace& netns, const Target& to, const ClientOptions& options) {
+  Client client(netns, Proto::kUdp, to.address.GetFamily(), options);
+  const auto start = steady_clock::now();
+  Outcome outcome = client.AskAt(to, "?");
+  outcome.took = std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - start);
+  return outcome;
+}
+
+}  // namespace fairlead::test

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// Client sockets in a namespace, and what became of them: which backend answered, which source it saw, or
+// which error the kernel gave and when. Ports are host order. Nothing here throws for what a peer or the
+// kernel does; only a socket that cannot be made or bound throws std::runtime_error.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "agent/base/address.h"
+#include "agent/base/fd.h"
+#include "test/support/netns.h"
+
+namespace fairlead::test {
+
+enum class Proto { kTcp, kUdp };
+
+struct Target {
+  Address address;
+  uint16_t port = 0;
+
+  // "10.0.0.1:80", "[fd00::1]:80". Throws std::invalid_argument.
+  static Target Parse(std::string_view text);
+  std::string ToString() const { return AddressPort(address, port); }
+  friend bool operator==(const Target&, const Target&) = default;
+};
+
+// Conversions for the socket calls: IPv4 as sockaddr_in, or IPv4-mapped as sockaddr_in6 for `family`
+// AF_INET6.
+struct SocketAddress {
+  sockaddr_storage storage{};
+  socklen_t length = sizeof(sockaddr_storage);
+
+  static SocketAddress Of(const Target& target, int family);
+  Target ToTarget() const;
+  sockaddr* Raw() { return reinterpret_cast<sockaddr*>(&storage); }
+};
+
+struct ClientOptions {
+  std::optional<Address> bind = std::nullopt;
+  uint16_t bind_port = 0;
+  std::chrono::milliseconds timeout{2000};  // for connect and for an answer
+  bool mapped = false;                      // IPv4 through an IPv6 socket
+};
+
+enum class End {
+  kReached,      // a server answered
+  kRefused,      // ECONNREFUSED
+  kUnreachable,  // EHOSTUNREACH
+  kSilent,       // nothing came in time
+  kFailed,       // any other error
+};
+std::string_view Word(End end);
+
+struct Outcome {
+  End end = End::kFailed;
+  int error = 0;        // errno of the failed call, 0 otherwise
+  std::string backend;  // ip:port of the server that answered, as it knows itself
+  Target source;        // the client as that server saw it
+  Target peer;          // getpeername; for an unconnected socket the source address of the answer
+  std::string payload;  // what the server echoed
+  std::chrono::microseconds took{0};
+  // "reached 10.0.0.1:80 seen as ...", for messages
+  std::string ToString() const;
+};
+
+// One client socket.
+class Client {
+ public:
+  Client(const Namespace& netns, Proto proto, Family family, ClientOptions options = {});
+
+  // 0 or errno. TCP: waits for the handshake (ETIMEDOUT after the timeout).
+  int Connect(const Target& to);
+  // 0 or errno. Without a target the socket must be connected.
+  int Send(std::string_view text);
+  int SendTo(const Target& to, std::string_view text);
+  // The next answer: TCP's greeting or an echo, UDP's datagram.
+  Outcome Receive();
+  // Sends `text` and waits for its answer.
+  Outcome Ask(std::string_view text);
+  Outcome AskAt(const Target& to, std::string_view text);
+  // True once the kernel has ended the socket (error or hang-up) within `within`.
+  bool EndedWithin(std::chrono::milliseconds within);
+
+  Target Peer() const;
+  Target Local() const;
+  int FileDescriptor() const { return fd_.Get(); }
+
+ private:
+  bool Ready(short events, std::chrono::milliseconds timeout) const;
+  int PendingError() const;
+
+  Fd fd_;
+  Proto proto_;
+  int family_;
+  ClientOptions options_;
+};
+
+// Connects (UDP too), and asks the server who it is.
+Outcome Connect(const Namespace& netns, Proto proto, const Target& to, const ClientOptions& options = {});
+// The same with one datagram of an unconnected socket.
+Outcome SendOne(const Namespace& netns, const Target& to, const ClientOptions& options = {});
+
+}  // namespace fairlead::test

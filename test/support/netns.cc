@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "test/support/netns.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <stdexcept>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "test/support/process.h"
+
+namespace fairlead::test {
+namespace {
+
+constexpr char kPins[] = "/run/netns";
+constexpr char kThreadNetns[] = "/proc/thread-self/ns/net";
+
+[[noreturn]] void Throw(std::string_view what) {
+  throw std::runtime_error(fmt::format("{}: {}", what, std::strerror(errno)));
+}
+
+Fd Open(const std::string& path) {
+  Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) Throw(path);
+  return fd;
+}
+
+// A shared mount point, as `ip netns` makes it: a pin removed here is gone in every mount namespace.
+void PreparePins() {
+  std::filesystem::create_directories(kPins);
+  if (::mount("", kPins, "none", MS_SHARED | MS_REC, nullptr) == 0) return;
+  if (errno != EINVAL) Throw(kPins);
+  if (::mount(kPins, kPins, "none", MS_BIND | MS_REC, nullptr) != 0) Throw(kPins);
+  if (::mount("", kPins, "none", MS_SHARED | MS_REC, nullptr) != 0) Throw(kPins);
+}
+
+void Unpin(const std::string& path) {
+  ::umount2(path.c_str(), MNT_DETACH);
+  ::unlink(path.c_str());
+}
+
+}  // namespace
+
+Namespace Namespace::Create(std::string name) {
+  PreparePins();
+  const std::string path = fmt::format("{}/{}", kPins, name);
+  Fd pin(::open(path.c_str(), O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444));
+  if (!pin) Throw(path);
+  const Fd home = Open(kThreadNetns);
+  if (::unshare(CLONE_NEWNET) != 0) Throw("unshare network namespace");
+  const int bound = ::mount(kThreadNetns, path.c_str(), "none", MS_BIND, nullptr);
+  const int error = errno;
+  if (::setns(home.Get(), CLONE_NEWNET) != 0) Throw("return to own network namespace");
+  errno = error;
+  if (bound != 0) Throw(path);
+  Namespace made(std::move(name), Open(path));
+  made.Ip("link set lo up\n");
+  return made;
+}
+
+Namespace& Namespace::operator=(Namespace&& other) noexcept {
+  std::swap(name_, other.name_);
+  std::swap(fd_, other.fd_);
+  return *this;
+}
+
+Namespace::~Namespace() {
+  if (fd_) Unpin(fmt::format("{}/{}", kPins, name_));
+}
+
+void Namespace::Sysctl(std::string_view key, std::string_view value) const {
+  const NetnsScope inside(*this);
+  const std::string path = fmt::format("/proc/sys/net/{}", key);
+  const Fd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!fd || ::write(fd.Get(), value.data(), value.size()) < 0) Throw(path);
+}
+
+void Namespace::Ip(std::string_view lines) const {
+  const Finished done = Run({"ip", "-n", name_, "-batch", "-"}, lines);
+  if (done.status != 0)
+    throw std::runtime_error(fmt::format("ip -n {} -batch: {}\nof:\n{}", name_, done.output, lines));
+}
+
+NetnsScope::NetnsScope(const Namespace& netns) : home_(Open(kThreadNetns)) {
+  if (::setns(netns.FileDescriptor(), CLONE_NEWNET) != 0) Throw(netns.Name());
+}
+
+NetnsScope::~NetnsScope() {
+  // Staying in a foreign namespace would falsify every test that follows.
+  if (::setns(home_.Get(), CLONE_NEWNET) != 0) std::abort();
+}
+
+void UnpinNamespaces(std::string_view prefix) {
+  std::error_code none;
+  for (const auto& entry : std::filesystem::directory_iterator(kPins, none)) {
+    if (entry.path().filename().string().starts_with(prefix)) Unpin(entry.path());
+  }
+}
+
+}  // namespace fairlead::test

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Network namespaces of a test: pinned under /run/netns as `ip netns` does, entered by one thread at a time.
+// A socket stays in the namespace it was made in, so a test needs no process per host.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "agent/base/fd.h"
+
+namespace fairlead::test {
+
+// A namespace and its pin; both go with the owner. Its loopback device is up.
+class Namespace {
+ public:
+  // Throws std::runtime_error when the kernel refuses; so does everything below.
+  static Namespace Create(std::string name);
+  Namespace(Namespace&& other) noexcept = default;
+  Namespace& operator=(Namespace&& other) noexcept;
+  ~Namespace();
+
+  const std::string& Name() const { return name_; }
+  int FileDescriptor() const { return fd_.Get(); }
+  // Writes /proc/sys/net/`key` as this namespace sees it; `key` with slashes.
+  void Sysctl(std::string_view key, std::string_view value) const;
+  // Runs lines of `ip -batch` inside.
+  void Ip(std::string_view lines) const;
+
+ private:
+  Namespace(std::string name, Fd fd) : name_(std::move(name)), fd_(std::move(fd)) {}
+
+  std::string name_;  // empty: moved from
+  Fd fd_;
+};
+
+// The calling thread is in the namespace while this lives, and back where it was afterwards. Nests.
+class NetnsScope {
+ public:
+  explicit NetnsScope(const Namespace& netns);
+  ~NetnsScope();
+  NetnsScope(const NetnsScope&) = delete;
+  NetnsScope& operator=(const NetnsScope&) = delete;
+
+ private:
+  Fd home_;
+};
+
+// Removes pins under /run/netns whose name starts with `prefix`.
+void UnpinNamespaces(std::string_view prefix);
+
+}  // namespace fairlead::test

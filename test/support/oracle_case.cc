@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "test/support/oracle_case.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <regex>
+#include <stdexcept>
+#include <tuple>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "agent/base/address.h"
+
+namespace fairlead::test {
+namespace {
+
+using Strings = std::vector<std::string>;
+
+std::string Text(const YAML::Node& node, const char* field) {
+  return node[field].as<std::string>();
+}
+std::string Text(const YAML::Node& node, const char* field, const char* otherwise) {
+  return node[field] ? node[field].as<std::string>() : otherwise;
+}
+
+// A field that may be missing; so may `node` itself be.
+YAML::Node Field(const YAML::Node& node, const char* field) {
+  return node && node.IsMap() && node[field] ? YAML::Node(node[field]) : YAML::Node();
+}
+
+int Count(const YAML::Node& node, const char* field) {
+  return static_cast<int>(Field(node, field).size());
+}
+
+Strings Words(const YAML::Node& node) {
+  return node && !node.IsNull() ? node.as<Strings>() : Strings{};
+}
+
+OracleFlow::Expect ReadExpect(const std::string& word) {
+  if (word == "backends") return OracleFlow::Expect::kBackends;
+  if (word == "reject") return OracleFlow::Expect::kReject;
+  if (word == "drop") return OracleFlow::Expect::kDrop;
+  if (word == "passthrough") return OracleFlow::Expect::kPassthrough;
+  throw std::runtime_error(fmt::format("expect.result \"{}\" is unknown", word));
+}
+
+OracleFlow::From ReadFrom(const std::string& word) {
+  if (word == "pod-local") return OracleFlow::From::kPod;
+  if (word == "node") return OracleFlow::From::kNode;
+  if (word == "localhost") return OracleFlow::From::kLocalhost;
+  if (word == "pod-remote" || word == "external") return OracleFlow::From::kElsewhere;
+  throw std::runtime_error(fmt::format("from.kind \"{}\" is unknown", word));
+}
+
+OracleFlow ReadFlow(const YAML::Node& node) {
+  OracleFlow flow;
+  const YAML::Node from = node["from"];
+  const YAML::Node expect = node["expect"];
+  flow.name = Text(node, "name");
+  flow.from = ReadFrom(Text(from, "kind"));
+  flow.from_ip = Text(from, "ip");
+  if (from["port"]) flow.from_port = from["port"].as<uint16_t>();
+  const auto to = Address::Parse(Text(node, "to"));
+  if (!to) throw std::runtime_error(fmt::format("flow {}: to: {}", flow.name, to.error().message));
+  flow.to = AddressPort(*to, node["port"].as<uint16_t>());
+  flow.protocol = Text(node, "proto");
+  flow.same_socket = Text(node, "sameSocket", "false") == "true";
+  flow.expect = ReadExpect(Text(expect, "result"));
+  const YAML::Node nftables = Field(Field(Field(node, "modes"), "nftables"), "expect");
+  flow.nftables_rejects = nftables.IsMap() && Text(nftables, "result") == "reject";
+  flow.backends = Words(Field(expect, "backends"));
+  flow.sticky = Text(expect, "sticky", "false") == "true";
+  flow.same_backend_as = Text(expect, "sameBackendAs", "");
+  flow.must_stay_on = Words(Field(expect, "mustStayOn"));
+  return flow;
+}
+
+OracleHttp ReadHttp(const YAML::Node& node) {
+  OracleHttp http;
+  http.port = node["port"].as<uint16_t>();
+  http.path = Text(node, "path");
+  http.status = node["expect"]["status"].as<int>();
+  for (const auto& field : Field(node["expect"], "json"))
+    http.json[field.first.as<std::string>()] = field.second.as<std::string>();
+  return http;
+}
+
+std::string Identity(const std::string& kind, const std::string& name_space, const std::string& name) {
+  return fmt::format("{} {}/{}", kind, name_space, name);
+}
+
+void ApplyObjects(const YAML::Node& list, OracleObjects& objects) {
+  for (const auto& object : list) {
+    const YAML::Node meta = object["metadata"];
+    const std::string identity =
+        Identity(Text(object, "kind"), Text(meta, "namespace", ""), Text(meta, "name"));
+    objects.erase(identity);  // assigning to a YAML::Node would change the node that earlier states hold
+    objects.emplace(identity, YAML::Node(object));
+  }
+}
+
+// Checks of a case or a step; `objects` is the state they are made in.
+OracleStep ReadChecks(const YAML::Node& node, OracleObjects objects) {
+  OracleStep step;
+  step.objects = std::move(objects);
+  for (const auto& flow : Field(node, "flows")) step.flows.push_back(ReadFlow(flow));
+  for (const auto& http : Field(node, "http")) step.http.push_back(ReadHttp(http));
+  step.health_checks = Count(node, "healthChecks");
+  step.metrics = Count(node, "metrics");
+  step.conntrack = Count(Field(node, "conntrack"), "flushed") + Count(Field(node, "conntrack"), "kept");
+  return step;
+}
+
+// The Node object of the node under test, which `objects` of a case may replace.
+YAML::Node ThisNode(const YAML::Node& node) {
+  YAML::Node object;
+  object["apiVersion"] = "v1";
+  object["kind"] = "Node";
+  object["metadata"]["name"] = Text(node, "name");
+  if (node["zone"]) object["metadata"]["labels"]["topology.kubernetes.io/zone"] = Text(node, "zone");
+  Strings addresses{Text(node, "ip")};
+  std::ranges::copy(Words(Field(node, "ips6")), std::back_inserter(addresses));
+  for (const auto& address : addresses) {
+    YAML::Node entry;
+    entry["type"] = "InternalIP";
+    entry["address"] = address;
+    object["status"]["addresses"].push_back(entry);
+  }
+  return object;
+}
+
+OracleCase ReadDocument(const YAML::Node& document) {
+  OracleCase read;
+  read.name = Text(document, "name");
+  read.about = Text(document, "about");
+  const YAML::Node cluster = document["cluster"];
+  read.cluster.cidr = Text(cluster, "clusterCIDR");
+  read.cluster.nodeport_addresses = Words(Field(cluster, "nodePortAddresses"));
+  read.cluster.masquerade_all = Text(cluster, "masqueradeAll", "false") == "true";
+  if (const YAML::Node config = Field(cluster, "config"); config.IsMap()) {
+    read.cluster.detect_local = Text(config, "detectLocal", "ClusterCIDR");
+    read.cluster.localhost_nodeports = Text(config, "localhostNodePorts", "true") == "true";
+  }
+  OracleObjects objects;
+  for (const auto& entry : cluster["nodes"]) {
+    const YAML::Node node = entry;
+    if (Text(node, "name") != Text(cluster, "node")) continue;
+    objects.emplace(Identity("Node", "", Text(node, "name")), ThisNode(node));
+    for (const auto& address : Words(Field(node, "altIPs")))
+      read.cluster.more_addresses.push_back(address + "/24");
+  }
+  ApplyObjects(Field(document, "objects"), objects);
+  read.steps.push_back(ReadChecks(document, objects));
+  for (const auto& node : Field(document, "steps")) {
+    ApplyObjects(Field(node, "apply"), objects);
+    for (const auto& gone : Field(node, "delete"))
+      objects.erase(Identity(Text(gone, "kind"), Text(gone, "namespace", ""), Text(gone, "name")));
+    read.steps.push_back(ReadChecks(node, objects));
+    read.steps.back().name = Text(node, "name");
+  }
+  return read;
+}
+
+std::string Quoted(const std::string& text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') quoted += '\\';
+    if (static_cast<unsigned char>(c) < 0x20) {
+      quoted += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+    } else {
+      quoted += c;
+    }
+  }
+  return quoted + '"';
+}
+
+std::string Scalar(const YAML::Node& node) {
+  static const std::regex plain("-?[0-9]+|true|false|null");
+  const std::string text = node.Scalar();
+  const bool was_quoted = node.Tag() == "!";
+  return !was_quoted && std::regex_match(text, plain) ? text : Quoted(text);
+}
+
+std::string ToJson(const YAML::Node& node) {
+  if (node.IsScalar()) return Scalar(node);
+  Strings parts;
+  if (node.IsSequence()) {
+    for (const auto& item : node) parts.push_back(ToJson(item));
+    return fmt::format("[{}]", fmt::join(parts, ","));
+  }
+  if (node.IsMap()) {
+    for (const auto& field : node)
+      parts.push_back(fmt::format("{}:{}", Quoted(field.first.Scalar()), ToJson(field.second)));
+    return fmt::format("{{{}}}", fmt::join(parts, ","));
+  }
+  return "null";
+}
+
+}  // namespace
+
+OracleCase ReadOracleCase(const std::string& path) {
+  try {
+    return ReadDocument(YAML::LoadFile(path));
+  } catch (const std::exception& e) {
+    throw std::runtime_error(fmt::format("{}: {}", path, e.what()));
+  }
+}
+
+std::vector<OracleCase> ReadOracleCases(const std::string& folder) {
+  std::vector<OracleCase> cases;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().extension() == ".yaml") cases.push_back(ReadOracleCase(entry.path()));
+  }
+  std::ranges::sort(cases, [](const OracleCase& a, const OracleCase& b) {
+    return std::tie(a.cluster, a.name) < std::tie(b.cluster, b.name);
+  });
+  return cases;
+}
+
+std::string ToJsonList(const OracleObjects& objects) {
+  Strings items;
+  for (const auto& [identity, object] : objects) items.push_back(ToJson(object));
+  return fmt::format("{{\"apiVersion\":\"v1\",\"kind\":\"List\",\"items\":[{}]}}\n", fmt::join(items, ",\n"));
+}
+
+std::vector<std::pair<std::string, uint16_t>> EndpointsOf(const OracleObjects& objects) {
+  std::vector<std::pair<std::string, uint16_t>> found;
+  for (const auto& [identity, object] : objects) {
+    if (Text(object, "kind") != "EndpointSlice") continue;
+    for (const auto& endpoint : Field(object, "endpoints")) {
+      for (const auto& address : Words(Field(endpoint, "addresses"))) {
+        if (!Address::Parse(address)) continue;  // addressType FQDN
+        for (const auto& port : Field(object, "ports")) {
+          const YAML::Node number = Field(port, "port");
+          if (number.IsScalar()) found.emplace_back(address, number.as<uint16_t>());
+        }
+      }
+    }
+  }
+  return found;
+}
+
+}  // namespace fairlead::test

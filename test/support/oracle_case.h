@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// One case of test/oracle/cases as data: a cluster, states of its objects, and what must hold in each. The
+// format is described in test/oracle/README.md. Pure: reads files, touches no kernel.
+#pragma once
+
+#include <yaml-cpp/yaml.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace fairlead::test {
+
+struct OracleFlow {
+  enum class From { kPod, kNode, kLocalhost, kElsewhere };  // kElsewhere: its packets arrive at the node
+  enum class Expect { kBackends, kReject, kDrop, kPassthrough };
+
+  std::string name;
+  From from = From::kElsewhere;
+  std::string from_ip;
+  uint16_t from_port = 0;    // 0: any
+  std::string to, protocol;  // "172.30.0.10:80", "TCP"
+  bool same_socket = false;  // one client socket through all steps
+  Expect expect = Expect::kBackends;
+  // What nftables mode would do where it is stricter; ebpf mode takes the stricter (undefined port of a
+  // cluster IP).
+  bool nftables_rejects = false;
+  std::vector<std::string> backends;  // ip:port
+  bool sticky = false;
+  std::string same_backend_as;            // name of an earlier flow
+  std::vector<std::string> must_stay_on;  // ip:port
+};
+
+struct OracleHttp {
+  uint16_t port = 0;
+  std::string path;
+  int status = 0;
+  std::map<std::string, std::string> json;  // top-level fields of the body
+};
+
+// An object by what identifies it: kind, namespace, name.
+using OracleObjects = std::map<std::string, YAML::Node>;
+
+struct OracleStep {
+  std::string name;       // empty: the case's initial state
+  OracleObjects objects;  // the whole state after the step
+  std::vector<OracleFlow> flows;
+  std::vector<OracleHttp> http;
+  int health_checks = 0, conntrack = 0, metrics = 0;  // how many of each it has
+};
+
+struct OracleCluster {
+  std::string cidr, detect_local = "ClusterCIDR";
+  std::vector<std::string> nodeport_addresses, more_addresses;  // more_addresses: of n1
+  bool masquerade_all = false, localhost_nodeports = true;
+
+  friend auto operator<=>(const OracleCluster&, const OracleCluster&) = default;
+};
+
+struct OracleCase {
+  std::string name, about;
+  OracleCluster cluster;
+  std::vector<OracleStep> steps;
+};
+
+// Throws std::runtime_error "<file>: <what>" for a case that does not read.
+OracleCase ReadOracleCase(const std::string& path);
+// Every *.yaml of a folder, ordered by cluster, then by name.
+std::vector<OracleCase> ReadOracleCases(const std::string& folder);
+
+// A v1 List in JSON, in which a quoted scalar stays a string.
+std::string ToJsonList(const OracleObjects& objects);
+// ip:port of every endpoint that any slice lists, of IP families.
+std::vector<std::pair<std::string, uint16_t>> EndpointsOf(const OracleObjects& objects);
+
+}  // namespace fairlead::test
