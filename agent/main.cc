@@ -95,6 +95,14 @@ Result<void> RunAgent(const Options& options) {
   run::Inbox inbox;
   run::Syncer syncer(options, std::move(*facts), inbox, *addresses, **datapath, health, metrics);
 
+  spdlog::info("source: {}", (*source)->Describe());
+  (*source)->Start(inbox);
+  metrics.AddReader([&](run::Readings& into) {
+    for (const kube::WatchState& watch : (*source)->Watches()) {
+      into.watches.push_back(
+          {std::string(kube::KindName(watch.kind)), watch.connected, watch.relists, watch.last_event_s});
+    }
+  });
   run::KeptListener health_pages("--healthz-bind-address", options.healthz_bind_address,
                                  [&] { return run::HealthPages(health, metrics); });
   run::KeptListener metrics_pages("--metrics-bind-address", options.metrics_bind_address, [&] {
@@ -107,8 +115,6 @@ Result<void> RunAgent(const Options& options) {
     }
   }
 
-  spdlog::info("source: {}", (*source)->Describe());
-  (*source)->Start(inbox);
   syncer.Run(stop.Get(), [&] {
     (void)health_pages.Try();  // said once when it failed first
     (void)metrics_pages.Try();

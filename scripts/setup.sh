@@ -14,7 +14,7 @@ set -euo pipefail
 # A package, or command=package for a tool that may also come from elsewhere than Debian.
 build=(g++ cmake ninja-build ccache pkg-config clang-19 bpftool linux-libc-dev libbpf-dev
        libcpprest-dev libssl-dev zlib1g-dev libsimdjson-dev libyaml-cpp-dev libfmt-dev libspdlog-dev
-       libcli11-dev prometheus-cpp-dev libcivetweb-dev libgtest-dev libgmock-dev)
+       libcli11-dev prometheus-cpp-dev libgtest-dev libgmock-dev)
 lab=(iproute2 procps util-linux curl jq openssl python3 python3-yaml ca-certificates)
 test=(clang-format-19 shellcheck jq python3 python3-yaml)
 cluster=(vagrant=vagrant node=nodejs npm=npm)

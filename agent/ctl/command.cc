@@ -97,19 +97,22 @@ int Check(const Arguments& arguments) {
 int Main(int argc, const char* const* argv) {
   SetUpLog(0);
   Arguments arguments;
-  CLI::App app("Looks inside fairlead on this node, from the pinned tables: the agent need not run.", "fairleadctl");
+  CLI::App app("Looks inside fairlead on this node, from the pinned tables: the agent need not run.",
+               "fairleadctl");
   app.set_version_flag("--version", std::string("fairleadctl " FAIRLEAD_VERSION));
   app.require_subcommand(0, 1);
   app.fallthrough();  // the common flags may follow the command
   app.add_option("--bpffs-dir", arguments.bpffs_dir, "where the agent pins")->capture_default_str();
   app.add_option("-o,--output", arguments.output, "")->option_text("table|json|wide");
   app.add_subcommand("status", "the agent, its hooks, and how full the tables are");
-  AddFilter(*app.add_subcommand("services", "one line a frontend: address, backends, connections"), arguments);
+  AddFilter(*app.add_subcommand("services", "one line a frontend: address, backends, connections"),
+            arguments);
   AddFilter(*app.add_subcommand("backends", "one line a backend of each service port"), arguments);
   app.add_subcommand("counters", "how connects and datagrams ended")
       ->add_flag("--all", arguments.all, "rows of zero too");
   app.add_subcommand("check", "what this kernel supports, and which mode auto takes")
-      ->add_option("--cgroup", arguments.cgroup, "where the agent would attach (default: root of the cgroup2 mount)");
+      ->add_option("--cgroup", arguments.cgroup,
+                   "where the agent would attach (default: root of the cgroup2 mount)");
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& asked) {  // --help, --version
@@ -118,9 +121,11 @@ int Main(int argc, const char* const* argv) {
     std::fputs(fmt::format("fairleadctl: {} (--help shows the commands)\n", wrong.what()).c_str(), stderr);
     return 2;
   }
-  Result<void> finished = app.get_subcommands().empty()
-                      ? Result<void>(Fail(ErrorKind::kInvalid, "expected a command: status, services, backends, counters or check"))
-                      : Finish(arguments);
+  Result<void> finished =
+      app.get_subcommands().empty()
+          ? Result<void>(Fail(ErrorKind::kInvalid,
+                              "expected a command: status, services, backends, counters or check"))
+          : Finish(arguments);
   if (!finished) {
     std::fputs(fmt::format("fairleadctl: {}\n", finished.error().message).c_str(), stderr);
     return 2;

@@ -29,7 +29,7 @@ std::vector<std::string> CgroupMounts() {
 }
 
 bool HasId(const std::string& path, uint64_t id) {
-  struct stat st {};
+  struct stat st{};
   return ::stat(path.c_str(), &st) == 0 && st.st_ino == id;
 }
 

@@ -7,7 +7,8 @@
 
 namespace fairlead::ctl {
 
-// Whether process `pid` is there and is a fairlead. In another pid namespace than the agent's the answer is no.
+// Whether process `pid` is there and is a fairlead. In another pid namespace than the agent's the answer is
+// no.
 bool IsAgent(uint32_t pid);
 
 // The directory of this cgroup id (the inode number, Linux 5.5); empty if no cgroup2 mount shows it.

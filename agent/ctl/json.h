@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes JSON (RFC 8259), indented by two spaces. Commas and nesting are its business; that every Begin has its End,
-// and every member of an object its name, is the caller's.
+// Writes JSON (RFC 8259), indented by two spaces. Commas and nesting are its business; that every Begin has
+// its End, and every member of an object its name, is the caller's.
 #pragma once
 
 #include <concepts>

@@ -21,7 +21,7 @@ constexpr auto kReplacementPause = std::chrono::milliseconds(50);
 constexpr int kReplacementTries = 20;
 
 Fd OpenForReading(const std::string& path) {
-  struct bpf_obj_get_opts options {};  // "struct": a function has the same name
+  struct bpf_obj_get_opts options{};  // "struct": a function has the same name
   options.sz = sizeof(options);
   options.file_flags = BPF_F_RDONLY;
   return Fd(bpf_obj_get_opts(path.c_str(), &options));
@@ -32,8 +32,8 @@ Result<void> Map(int fd, Table, ebpf::SharedArray<Value>& array) {
   auto info = ebpf::GetMapInfo(fd);
   if (!info) return std::unexpected(std::move(info.error()).In(Table::kName));
   if (info->value_size != sizeof(Value)) {
-    return Fail(ErrorKind::kUnsupported, "{}: values of {} bytes, expected {}", Table::kName, info->value_size,
-                sizeof(Value));
+    return Fail(ErrorKind::kUnsupported, "{}: values of {} bytes, expected {}", Table::kName,
+                info->value_size, sizeof(Value));
   }
   auto mapped = ebpf::SharedArray<Value>::Map(fd, Table::kName, info->max_entries, false);
   if (!mapped) return std::unexpected(mapped.error());
@@ -45,8 +45,8 @@ Result<uint64_t> CountKeys(int fd, uint64_t at_most) {
   affinity_key key{}, next{};
   const affinity_key* at = nullptr;
   uint64_t count = 0;
-  // Keys only: looking a value up would make an LRU believe that its client is still there. Rows that come and go
-  // meanwhile can start the walk again.
+  // Keys only: looking a value up would make an LRU believe that its client is still there. Rows that come
+  // and go meanwhile can start the walk again.
   while (count < at_most && bpf_map_get_next_key(fd, at, &next) == 0) {
     ++count;
     key = next;
@@ -73,8 +73,10 @@ std::string HookName(uint32_t attach_type) {
 
 }  // namespace
 
-Result<int> Pinned::Table(std::string_view name) {
-  Fd fd = OpenForReading(pins_.MapPath(name));
+Result<int> Pinned::Table(std::string_view name, bool shared) {
+  // The kernel refuses to map a map that was opened for reading only, even for reading (kernel/bpf/syscall.c,
+  // bpf_map_mmap asks for VM_SHARED, which such files lose); the mapping itself is for reading.
+  Fd fd = shared ? pins_.OpenMap(name) : OpenForReading(pins_.MapPath(name));
   if (!fd) return FailErrno(errno, "{}", pins_.MapPath(name));
   int raw = fd.Get();
   fds_.insert_or_assign(std::string(name), std::move(fd));
@@ -82,7 +84,7 @@ Result<int> Pinned::Table(std::string_view name) {
 }
 
 Result<void> Pinned::OpenTables() {
-  auto schema_fd = Table(schema_table::kName);
+  auto schema_fd = Table(schema_table::kName, false);
   if (!schema_fd) return std::unexpected(schema_fd.error());
   auto schema_info = ebpf::GetMapInfo(*schema_fd);
   if (!schema_info) return std::unexpected(schema_info.error());
@@ -92,14 +94,16 @@ Result<void> Pinned::OpenTables() {
   if (bpf_map_lookup_elem(*schema_fd, &zero, bytes.data()) != 0) return FailErrno(errno, "schema: lookup");
   std::memcpy(&schema_, bytes.data(), sizeof(schema_));
   if (schema_.version != FAIRLEAD_SCHEMA_VERSION || schema_info->value_size != sizeof(schema_)) {
-    return Fail(ErrorKind::kUnsupported, "{}: the tables have schema {}, this fairleadctl reads schema {}; use that "
-                "of the agent's release", pins_.dir(), schema_.version, FAIRLEAD_SCHEMA_VERSION);
+    return Fail(ErrorKind::kUnsupported,
+                "{}: the tables have schema {}, this fairleadctl reads schema {}; use that "
+                "of the agent's release",
+                pins_.dir(), schema_.version, FAIRLEAD_SCHEMA_VERSION);
   }
 
   Result<void> outcome;
   auto map = [&]<typename T, typename Value>(T table, ebpf::SharedArray<Value>& array) {
     if (!outcome) return;
-    auto fd = Table(T::kName);
+    auto fd = Table(T::kName, true);
     outcome = fd ? Map(*fd, table, array) : std::unexpected(fd.error());
   };
   map(frontends_table{}, frontends_);
@@ -111,14 +115,16 @@ Result<void> Pinned::OpenTables() {
   if (!outcome) return outcome;
   for (const char* name :
        {services_table::kName, source_ranges_table::kName, affinity_table::kName, counters_table::kName}) {
-    if (auto fd = Table(name); !fd) return std::unexpected(fd.error());
+    if (auto fd = Table(name, false); !fd) return std::unexpected(fd.error());
   }
 
   // While tables are replaced there is no schema, or another one: then what was opened may be of both.
   Fd again = OpenForReading(pins_.MapPath(schema_table::kName));
-  auto info = again ? ebpf::GetMapInfo(again.Get()) : Result<ebpf::MapInfo>(FailErrno(errno, "schema: open again"));
+  auto info =
+      again ? ebpf::GetMapInfo(again.Get()) : Result<ebpf::MapInfo>(FailErrno(errno, "schema: open again"));
   if (!info) return std::unexpected(info.error());
-  if (info->id != schema_info->id) return Fail(ErrorKind::kNotFound, "{}: the tables are being replaced", pins_.dir());
+  if (info->id != schema_info->id)
+    return Fail(ErrorKind::kNotFound, "{}: the tables are being replaced", pins_.dir());
   return {};
 }
 
@@ -131,8 +137,11 @@ Result<Pinned> Pinned::Open(const std::string& bpffs_dir) {
     if (opened) return pinned;
     if (opened.error().kind != ErrorKind::kNotFound) break;
     if (pinned.pins_.Links().empty()) {
-      return Fail(ErrorKind::kNotFound, "nothing of fairlead is pinned under {}: either it does not serve on this node, or --bpffs-dir "
-                  "is another one", bpffs_dir);
+      return Fail(
+          ErrorKind::kNotFound,
+          "nothing of fairlead is pinned under {}: either it does not serve on this node, or --bpffs-dir "
+          "is another one",
+          bpffs_dir);
     }
   }
   Error error = opened.error();
@@ -145,9 +154,9 @@ Result<Snapshot> Pinned::ReadSnapshot() const {
   ebpf::KernelTable<source_ranges_table> source_ranges(fds_.at(source_ranges_table::kName).Get());
   auto ranges = ebpf::GetMapInfo(fds_.at(source_ranges_table::kName).Get());
   if (!ranges) return std::unexpected(ranges.error());
-  auto snapshot = ReadTables({schema_.hash_seed, frontends_.elements(), backends_.elements(), rings_.elements(),
-                              service_cidrs_.elements(), service_traffic_.elements(), backend_traffic_.elements(),
-                              &services, &source_ranges, ranges->max_entries});
+  auto snapshot = ReadTables({schema_.hash_seed, frontends_.elements(), backends_.elements(),
+                              rings_.elements(), service_cidrs_.elements(), service_traffic_.elements(),
+                              backend_traffic_.elements(), &services, &source_ranges, ranges->max_entries});
   if (!snapshot) return snapshot;
 
   int affinity = fds_.at(affinity_table::kName).Get();
@@ -211,7 +220,8 @@ Result<Status> Pinned::ReadStatus() const {
     uint32_t size = sizeof(info);
     if (!link) return FailErrno(errno, "{}", pins_.LinkPath(name));
     if (bpf_obj_get_info_by_fd(link.Get(), &info, &size) != 0) return FailErrno(errno, "{}: link info", name);
-    status.links.push_back({name, HookName(info.cgroup.attach_type), info.id, info.prog_id, info.cgroup.cgroup_id});
+    status.links.push_back(
+        {name, HookName(info.cgroup.attach_type), info.id, info.prog_id, info.cgroup.cgroup_id});
   }
   std::sort(status.links.begin(), status.links.end(),
             [](const Link& a, const Link& b) { return a.name < b.name; });

@@ -19,8 +19,8 @@ namespace fairlead::ctl {
 
 class Pinned {
  public:
-  // kNotFound if nothing is pinned under `bpffs_dir`, kUnsupported if it has another schema. Waits up to a second for
-  // an agent that is replacing the tables at this moment.
+  // kNotFound if nothing is pinned under `bpffs_dir`, kUnsupported if it has another schema. Waits up to a
+  // second for an agent that is replacing the tables at this moment.
   static Result<Pinned> Open(const std::string& bpffs_dir);
 
   // Tables with how full they are, the remembered clients included.
@@ -33,7 +33,7 @@ class Pinned {
  private:
   explicit Pinned(const std::string& bpffs_dir) : pins_(bpffs_dir) {}
   Result<void> OpenTables();
-  Result<int> Table(std::string_view name);
+  Result<int> Table(std::string_view name, bool shared);  // the fd stays open as long as this
 
   ebpf::Pins pins_;
   schema schema_{};

@@ -47,11 +47,13 @@ std::vector<record> CopyRun(std::span<const record> arena, const frontend& value
   if (value.offset >= arena.size()) return {};
   run head = arena[value.offset].run;
   bool sane = head.kind == RECORD_RUN && head.service_id == service_id &&
-              head.length == uint64_t{value.count} + head.draining + 1 && head.length <= arena.size() - value.offset;
+              head.length == uint64_t{value.count} + head.draining + 1 &&
+              head.length <= arena.size() - value.offset;
   if (!sane) return {};
   auto records = arena.subspan(value.offset, head.length);
   std::vector<record> copy(records.begin(), records.end());
-  bool whole = std::all_of(copy.begin() + 1, copy.end(), [](const record& r) { return r.backend.kind == RECORD_BACKEND; });
+  bool whole = std::all_of(copy.begin() + 1, copy.end(),
+                           [](const record& r) { return r.backend.kind == RECORD_BACKEND; });
   return whole ? copy : std::vector<record>{};
 }
 
@@ -104,7 +106,8 @@ uint64_t ConnectionsOf(std::span<const traffic> table, uint32_t id) {
   return id < table.size() ? __atomic_load_n(&table[id].connections, __ATOMIC_RELAXED) : 0;
 }
 
-std::vector<Backend> BackendsOf(const std::vector<record>& run_records, std::span<const traffic> traffic_table) {
+std::vector<Backend> BackendsOf(const std::vector<record>& run_records,
+                                std::span<const traffic> traffic_table) {
   std::map<uint32_t, Backend> by_id;  // a weight is so many copies of a record
   const size_t offered_end = run_records.empty() ? 0 : run_records.size() - run_records[0].run.draining;
   for (size_t i = 1; i < run_records.size(); ++i) {
@@ -142,8 +145,8 @@ std::vector<Cidr> ReadCidrs(std::span<const service_cidr> table) {
 }
 
 // Rows of each table that the entries, and so the programs, can reach.
-std::vector<TableUse> CountUse(const ebpf::Tables& tables, const std::vector<Entry>& entries, uint64_t services,
-                               uint64_t source_ranges) {
+std::vector<TableUse> CountUse(const ebpf::Tables& tables, const std::vector<Entry>& entries,
+                               uint64_t services, uint64_t source_ranges) {
   std::set<uint32_t> runs;
   std::set<uint32_t> backend_ids;
   uint64_t records = 0;
@@ -178,9 +181,9 @@ Frontend MakeFrontend(const Entry& entry, const std::map<uint32_t, plan::Service
     frontend.service.protocol = static_cast<plan::Protocol>(entry.key.proto);
     frontend.service.family = frontend.address.GetFamily();
   }
-  frontend.kind = frontend.address.IsUnspecified()            ? Kind::kNodePort
+  frontend.kind = frontend.address.IsUnspecified()         ? Kind::kNodePort
                   : cluster_ips.contains(frontend.address) ? Kind::kClusterIp
-                                                              : Kind::kExternal;
+                                                           : Kind::kExternal;
   frontend.scope = ScopeOf(entry);
   frontend.algorithm = AlgorithmText(entry.value.algorithm);
   frontend.drops_if_empty = entry.value.flags & FRONTEND_DROP_IF_EMPTY;
@@ -210,8 +213,8 @@ Result<Snapshot> ReadTables(const ebpf::Tables& tables) {
       [&](const uint32_t& id, const service& row) { names.insert_or_assign(id, NameOf(row)); });
   if (!services) return std::unexpected(std::move(services.error()));
   uint64_t source_range_count = 0;
-  auto ranges =
-      tables.source_ranges->ForEach([&](const source_range_key&, const source_range&) { ++source_range_count; });
+  auto ranges = tables.source_ranges->ForEach(
+      [&](const source_range_key&, const source_range&) { ++source_range_count; });
   if (!ranges) return std::unexpected(std::move(ranges.error()));
 
   Snapshot snapshot;
@@ -220,7 +223,8 @@ Result<Snapshot> ReadTables(const ebpf::Tables& tables) {
     if (entry.key.scope != SCOPE_ADDRESS) continue;
     Address address{entry.key.addr};
     if (entry.value.offset & ADDRESS_CLUSTER_IP) cluster_ips.insert(address);
-    if (entry.value.offset & (ADDRESS_NODE | ADDRESS_LOOPBACK)) snapshot.nodeport_addresses.push_back(address);
+    if (entry.value.offset & (ADDRESS_NODE | ADDRESS_LOOPBACK))
+      snapshot.nodeport_addresses.push_back(address);
   }
   for (const Entry& entry : entries) {
     if (entry.key.scope == SCOPE_ADDRESS) continue;

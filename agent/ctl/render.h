@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What was read, as text. Pure. JSON names are promised (maps/README.md); tables are for people and may change.
+// What was read, as text. Pure. JSON names are promised (maps/README.md); tables are for people and may
+// change.
 #pragma once
 
 #include <span>

@@ -28,8 +28,9 @@ std::string RenderCheck(std::span<const ebpf::ProbeResult> probes, Format format
     table.Add({probe.name, std::string(ebpf::OutcomeName(probe.outcome)), probe.detail,
                probe.required ? probe.meaning + " (required)" : probe.meaning});
   }
-  const std::string verdict = runs ? fmt::format("auto takes ebpf: {}", reason)
-                                   : fmt::format("ebpf cannot run here, and this version has no other mode: {}", reason);
+  const std::string verdict =
+      runs ? fmt::format("auto takes ebpf: {}", reason)
+           : fmt::format("ebpf cannot run here, and this version has no other mode: {}", reason);
   return table.Render() + "\n" + verdict + "\n";
 }
 

@@ -10,7 +10,9 @@ namespace fairlead::ctl {
 
 namespace {
 
-std::string Join(const std::vector<std::string>& words) { return fmt::format("{}", fmt::join(words, ",")); }
+std::string Join(const std::vector<std::string>& words) {
+  return fmt::format("{}", fmt::join(words, ","));
+}
 
 std::string CountText(const Frontend& frontend) {
   if (frontend.changing) return "?";
@@ -20,7 +22,8 @@ std::string CountText(const Frontend& frontend) {
 
 std::string FlagText(const Frontend& frontend) {
   std::vector<std::string> words;
-  if (!frontend.changing && frontend.Offered() == 0) words.push_back(frontend.drops_if_empty ? "drops" : "rejects");
+  if (!frontend.changing && frontend.Offered() == 0)
+    words.push_back(frontend.drops_if_empty ? "drops" : "rejects");
   if (frontend.source_ranges) words.emplace_back("source-ranges");
   if (frontend.masquerade) words.emplace_back("masquerade");
   if (frontend.changing) words.emplace_back("changing");
@@ -144,8 +147,9 @@ std::string ServiceText(const plan::ServicePortKey& key) {
 
 std::string RenderServices(const Snapshot& snapshot, const Filter& filter, Format format) {
   if (format == Format::kJson) return ServicesJson(snapshot, filter);
-  std::vector<Column> columns = {{"SERVICE"},   {"PROTOCOL"}, {"KIND"},  {"ADDRESS"}, {"SCOPE"}, {"BACKENDS"},
-                                 {"ALGORITHM"}, {"AFFINITY"}, {"FLAGS"}, {"CONNECTIONS", Align::kRight}};
+  std::vector<Column> columns = {
+      {"SERVICE"},  {"PROTOCOL"},  {"KIND"},     {"ADDRESS"}, {"SCOPE"},
+      {"BACKENDS"}, {"ALGORITHM"}, {"AFFINITY"}, {"FLAGS"},   {"CONNECTIONS", Align::kRight}};
   if (format == Format::kWide) {
     columns.insert(columns.end(), {{"ID", Align::kRight}, {"RUN", Align::kRight}, {"BACKEND ADDRESSES"}});
   }
@@ -156,9 +160,10 @@ std::string RenderServices(const Snapshot& snapshot, const Filter& filter, Forma
     any = true;
     table.Add({ServiceText(frontend.service), std::string(kube::ProtocolName(frontend.service.protocol)),
                std::string(KindName(frontend.kind)), AddressPort(frontend.address, frontend.port),
-               std::string(ScopeName(frontend.scope)), CountText(frontend), frontend.algorithm, AffinityText(frontend),
-               FlagText(frontend), fmt::format("{}", frontend.connections), fmt::format("{}", frontend.service_id),
-               fmt::format("{}", frontend.run_offset), BackendListText(frontend)});
+               std::string(ScopeName(frontend.scope)), CountText(frontend), frontend.algorithm,
+               AffinityText(frontend), FlagText(frontend), fmt::format("{}", frontend.connections),
+               fmt::format("{}", frontend.service_id), fmt::format("{}", frontend.run_offset),
+               BackendListText(frontend)});
   }
   return any ? table.Render() : "no services\n";
 }
@@ -166,7 +171,8 @@ std::string RenderServices(const Snapshot& snapshot, const Filter& filter, Forma
 std::string RenderBackends(const Snapshot& snapshot, const Filter& filter, Format format) {
   BackendRows rows = CollectBackends(snapshot, filter);
   if (format == Format::kJson) return BackendsJson(rows);
-  std::vector<Column> columns = {{"SERVICE"}, {"PROTOCOL"}, {"BACKEND"}, {"STATE"}, {"WHERE"}, {"CONNECTIONS", Align::kRight}};
+  std::vector<Column> columns = {{"SERVICE"}, {"PROTOCOL"}, {"BACKEND"},
+                                 {"STATE"},   {"WHERE"},    {"CONNECTIONS", Align::kRight}};
   if (format == Format::kWide) {
     columns.insert(columns.end(), {{"WEIGHT", Align::kRight}, {"ID", Align::kRight}});
   }
@@ -174,9 +180,9 @@ std::string RenderBackends(const Snapshot& snapshot, const Filter& filter, Forma
   for (auto row : ByAddress(rows)) {
     const auto& [key, backend] = *row;
     table.Add({ServiceText(key.first), std::string(kube::ProtocolName(key.first.protocol)),
-               AddressPort(backend.address, backend.port), StateText(backend), backend.local ? "local" : "remote",
-               fmt::format("{}", backend.connections), fmt::format("{}", backend.weight),
-               fmt::format("{}", backend.id)});
+               AddressPort(backend.address, backend.port), StateText(backend),
+               backend.local ? "local" : "remote", fmt::format("{}", backend.connections),
+               fmt::format("{}", backend.weight), fmt::format("{}", backend.id)});
   }
   return rows.empty() ? "no backends\n" : table.Render();
 }

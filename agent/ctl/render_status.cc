@@ -36,14 +36,16 @@ std::string UtcText(int64_t seconds) {
   time_t time = seconds;
   tm parts{};
   char text[32];
-  if (!::gmtime_r(&time, &parts) || std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &parts) == 0) return "?";
+  if (!::gmtime_r(&time, &parts) || std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &parts) == 0)
+    return "?";
   return text;
 }
 
 // A tenth of a percent, so that the first rows of a large table show.
 std::string PercentText(const TableUse& table) {
   if (table.capacity == 0) return "";
-  return fmt::format("{:.1f}%", 100.0 * static_cast<double>(table.used) / static_cast<double>(table.capacity));
+  return fmt::format("{:.1f}%",
+                     100.0 * static_cast<double>(table.used) / static_cast<double>(table.capacity));
 }
 
 std::string StatusJson(const Status& status, const Snapshot& snapshot) {
@@ -105,13 +107,16 @@ std::string RenderStatus(const Status& status, const Snapshot& snapshot, Format 
   if (format == Format::kJson) return StatusJson(status, snapshot);
   Totals totals = Count(snapshot);
   std::string text;
-  auto line = [&](std::string_view what, std::string_view value) { text += fmt::format("{:<14}{}\n", what, value); };
+  auto line = [&](std::string_view what, std::string_view value) {
+    text += fmt::format("{:<14}{}\n", what, value);
+  };
   line("mode", kMode);
   line("pins", fmt::format("{} (schema {})", status.bpffs_dir, status.schema_version));
   line("agent", fmt::format("pid {}, started {}, {}", status.agent_pid, UtcText(status.agent_started_s),
                             status.agent_visible ? "running" : "not visible from here"));
-  line("cgroup", fmt::format("{} (id {})", status.cgroup_path.empty() ? "not visible from here" : status.cgroup_path,
-                             status.cgroup_id));
+  line("cgroup",
+       fmt::format("{} (id {})", status.cgroup_path.empty() ? "not visible from here" : status.cgroup_path,
+                   status.cgroup_id));
   line("hooks", status.missing_hooks.empty()
                     ? "complete"
                     : fmt::format("INCOMPLETE, missing {}", fmt::join(status.missing_hooks, ", ")));
@@ -121,11 +126,17 @@ std::string RenderStatus(const Status& status, const Snapshot& snapshot, Format 
   line("NodePorts on", Joined(snapshot.nodeport_addresses, [](const Address& a) { return a.ToString(); }));
   line("ServiceCIDRs", Joined(snapshot.service_cidrs, [](const Cidr& c) { return c.ToString(); }));
 
-  TextTable tables({{"TABLE"}, {"USED", Align::kRight}, {"CAPACITY", Align::kRight}, {"FULL", Align::kRight}});
+  TextTable tables(
+      {{"TABLE"}, {"USED", Align::kRight}, {"CAPACITY", Align::kRight}, {"FULL", Align::kRight}});
   for (const TableUse& table : snapshot.tables) {
-    tables.Add({table.name, fmt::format("{}", table.used), fmt::format("{}", table.capacity), PercentText(table)});
+    tables.Add(
+        {table.name, fmt::format("{}", table.used), fmt::format("{}", table.capacity), PercentText(table)});
   }
-  TextTable links({{"LINK"}, {"HOOK"}, {"LINK ID", Align::kRight}, {"PROGRAM", Align::kRight}, {"CGROUP", Align::kRight}});
+  TextTable links({{"LINK"},
+                   {"HOOK"},
+                   {"LINK ID", Align::kRight},
+                   {"PROGRAM", Align::kRight},
+                   {"CGROUP", Align::kRight}});
   for (const Link& link : status.links) {
     links.Add({link.name, link.hook, fmt::format("{}", link.link_id), fmt::format("{}", link.program_id),
                link.cgroup_id == 0 ? "removed" : fmt::format("{}", link.cgroup_id)});
@@ -156,7 +167,8 @@ std::string RenderCounters(std::span<const Counter> counters, bool all, Format f
   if (format == Format::kWide) columns.push_back({"MEANING"});
   TextTable table(std::move(columns));
   for (const Counter& counter : shown) {
-    table.Add({counter.program, counter.verdict, counter.action, fmt::format("{}", counter.count), counter.meaning});
+    table.Add({counter.program, counter.verdict, counter.action, fmt::format("{}", counter.count),
+               counter.meaning});
   }
   return shown.empty() ? "nothing counted yet\n" : table.Render();
 }

@@ -30,11 +30,13 @@ std::string_view ScopeName(Scope scope) {
 }
 
 size_t Frontend::Draining() const {
-  return static_cast<size_t>(
-      std::count_if(backends.begin(), backends.end(), [](const Backend& backend) { return backend.draining; }));
+  return static_cast<size_t>(std::count_if(backends.begin(), backends.end(),
+                                           [](const Backend& backend) { return backend.draining; }));
 }
 
-size_t Frontend::Offered() const { return backends.size() - Draining(); }
+size_t Frontend::Offered() const {
+  return backends.size() - Draining();
+}
 
 bool Filter::MatchesService(const Frontend& frontend) const {
   const kube::ObjectName& service = frontend.service.service;
@@ -48,8 +50,9 @@ bool Filter::MatchesEndpoint(const Address& at, uint16_t at_port) const {
 bool Filter::Matches(const Frontend& frontend) const {
   if (!MatchesService(frontend)) return false;
   if (MatchesEndpoint(frontend.address, frontend.port)) return true;
-  return std::any_of(frontend.backends.begin(), frontend.backends.end(),
-                     [this](const Backend& backend) { return MatchesEndpoint(backend.address, backend.port); });
+  return std::any_of(frontend.backends.begin(), frontend.backends.end(), [this](const Backend& backend) {
+    return MatchesEndpoint(backend.address, backend.port);
+  });
 }
 
 bool Filter::Matches(const Frontend& frontend, const Backend& backend) const {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What fairleadctl found, as plain data: made by reading (read.h, pinned.h), shown by render.h. Ports are host order.
+// What fairleadctl found, as plain data: made by reading (read.h, pinned.h), shown by render.h. Ports are
+// host order.
 #pragma once
 
 #include <cstdint>
@@ -61,7 +62,7 @@ struct TableUse {
 };
 
 struct Snapshot {
-  std::vector<Frontend> frontends;         // by service, then kind, address, port, scope
+  std::vector<Frontend> frontends;          // by service, then kind, address, port, scope
   std::vector<Address> nodeport_addresses;  // of this node; loopback among them where it answers
   std::vector<Cidr> service_cidrs;
   std::vector<TableUse> tables;

@@ -18,8 +18,8 @@ class TextTable {
  public:
   explicit TextTable(std::vector<Column> columns) : columns_(std::move(columns)) {}
 
-  // One cell a column; cells past the last column are left out, so that a narrow table can be given wide rows. "-"
-  // stands for an empty cell.
+  // One cell a column; cells past the last column are left out, so that a narrow table can be given wide
+  // rows. "-" stands for an empty cell.
   void Add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
 
   std::string Render() const;

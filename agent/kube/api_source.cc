@@ -23,6 +23,13 @@ class ApiSource : public Source {
     }
   }
 
+  // Reflectors are made by Start, before anybody asks.
+  std::vector<WatchState> Watches() const override {
+    std::vector<WatchState> watches;
+    for (const auto& reflector : reflectors_) watches.push_back(reflector->State());
+    return watches;
+  }
+
   std::string Describe() const override { return client_->access().server; }
 
  private:

@@ -99,7 +99,7 @@ class ManifestSource : public Source {
   void Note(FolderWatch::News news);
   Clock::time_point NextDeadline() const;
 
-  void DeliverFirst();
+  void DeliverAll();
   void Process();
   void Load(const std::string& name, bool even_if_same, ManifestSet::Changes& changes);
   void Missing(const std::string& name, ManifestSet::Changes& changes);
@@ -122,6 +122,7 @@ class ManifestSource : public Source {
   std::map<std::string, Identity> read_;                   // files as last read, by name
   std::map<std::string, std::set<std::string>> reported_;  // what was said of a file's present contents
   std::set<std::string> written_;                          // names with news
+  std::set<std::string> unknown_;  // files that have never been readable
   bool look_at_all_ = false;
   bool said_gone_ = false;                            // of the folder
   std::map<std::string, Clock::time_point> missing_;  // when a missing file is taken for removed
@@ -131,7 +132,10 @@ class ManifestSource : public Source {
 };
 
 void ManifestSource::Run() {
-  DeliverFirst();
+  received_ = Clock::now();
+  ManifestSet::Changes first;
+  for (const std::string& name : Names()) Load(name, true, first);
+  DeliverAll();
   while (Wait()) {
     if (watch_.gone() && watch_.Reopen()) {
       look_at_all_ = true;
@@ -189,15 +193,13 @@ void ManifestSource::Note(FolderWatch::News news) {
   settled_ = std::min(now + kSettle, burst_began_ + kSettleAtMost);
 }
 
-void ManifestSource::DeliverFirst() {
-  received_ = Clock::now();
-  ManifestSet::Changes changes;
-  for (const std::string& name : Names()) Load(name, true, changes);
+void ManifestSource::DeliverAll() {
   for (Kind kind : kKinds) {
     Update update;
     update.type = Update::Type::kReplace;
     update.kind = kind;
     update.objects = set_.All(kind);
+    update.complete = unknown_.empty();
     update.received = received_;
     sink_->Push(std::move(update));
   }
@@ -217,7 +219,9 @@ void ManifestSource::Process() {
     if (deadline <= now) names.insert(name);
   }
   ManifestSet::Changes changes;
+  bool complete = unknown_.empty();
   for (const std::string& name : names) Load(name, written.contains(name), changes);
+  if (!complete && unknown_.empty()) return DeliverAll();
   Deliver(std::move(changes));
 }
 
@@ -254,6 +258,7 @@ void ManifestSource::Missing(const std::string& name, ManifestSet::Changes& chan
   auto now = Clock::now();
   if (auto [it, first] = missing_.emplace(name, now + kMissing); first || it->second > now) return;
   missing_.erase(name);
+  unknown_.erase(name);
   read_.erase(name);
   reported_.erase(name);
   set_.Remove(name, changes);
@@ -269,6 +274,7 @@ void ManifestSource::Read(const std::string& name, const Fd& file, size_t size,
   auto contents =
       ReadManifest(*text, name.ends_with(".json") ? ManifestFormat::kJson : ManifestFormat::kYaml);
   if (!contents) return Refuse(name, contents.error());
+  unknown_.erase(name);
   ManifestSet::Changes own;
   set_.Replace(name, *std::move(contents), own);
   changes.keys.merge(own.keys);
@@ -276,6 +282,7 @@ void ManifestSource::Read(const std::string& name, const Fd& file, size_t size,
 }
 
 void ManifestSource::Refuse(const std::string& name, LineMessage fault) {
+  if (!set_.Holds(name)) unknown_.insert(name);
   std::string source = fault.line > 0 ? fmt::format("{}:{}", name, fault.line) : name;
   fault.message +=
       set_.Holds(name) ? "; its last good contents stay in force" : "; nothing of it is in force";

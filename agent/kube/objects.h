@@ -120,13 +120,15 @@ inline const ObjectName& NameOf(const Object& object) {
 }
 
 // One step of what a source learned. kReplace carries every object of one kind and makes all others of it
-// absent: the first one per kind says "this kind is synced"; a relist sends it again.
+// absent: the first one per kind says "this kind is synced"; a relist sends it again. While it is not complete (a
+// file has never been readable), what an earlier run programmed and nobody names now must not be removed.
 struct Update {
   enum class Type : uint8_t { kUpsert, kDelete, kReplace };
   Type type = Type::kUpsert;
   Kind kind = Kind::kService;
   ObjectName name;              // kUpsert, kDelete
   std::vector<Object> objects;  // kUpsert: one; kReplace: all
+  bool complete = true;         // kReplace
   std::chrono::steady_clock::time_point received{};  // when its last byte arrived
 };
 

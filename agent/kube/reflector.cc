@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/kube/reflector.h"
 
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <utility>
 
 namespace fairlead::kube {
 namespace {
+
+double UnixNow() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
 
 constexpr size_t kMaxListBytes = 512 << 20;
 constexpr size_t kMaxStatusBytes = 1 << 20;
@@ -185,6 +190,11 @@ Reflector::Outcome Reflector::WatchList() {
 // completes them.
 Reflector::Outcome Reflector::Follow(HttpResponse& response, InitialObjects* initial) {
   Outcome outcome;
+  connected_ = true;
+  struct Disconnect {
+    std::atomic<bool>& connected;
+    ~Disconnect() { connected = false; }
+  } disconnect{connected_};
   std::string buffer;
   size_t scanned = 0;
   while (true) {
@@ -261,6 +271,7 @@ bool Reflector::TakeFrame(std::string_view frame, TimePoint received, InitialObj
     return true;
   }
   if (!initial && !event->resource_version.empty()) version_ = event->resource_version;
+  last_event_s_ = UnixNow();
   if (event->type != WatchEvent::Type::kBookmark) TakeEvent(std::move(*event), received, initial);
   return true;
 }
@@ -268,7 +279,11 @@ bool Reflector::TakeFrame(std::string_view frame, TimePoint received, InitialObj
 void Reflector::TakeEvent(WatchEvent event, TimePoint received, InitialObjects* initial) {
   ObjectName name = NameOf(event.object);
   const bool deleted = event.type == WatchEvent::Type::kDeleted;
-  problems_.GoodObject(name.ToString());
+  if (event.left_out.empty() || deleted) {
+    problems_.GoodObject(name.ToString());
+  } else {
+    problems_.BadObject(name.ToString(), {resource_.plural + " watch", fmt::format("{}", fmt::join(event.left_out, "; "))});
+  }
   if (initial) {
     if (deleted) {
       initial->erase(name);
@@ -291,6 +306,8 @@ void Reflector::Synced(std::string version, std::vector<Object> objects, TimePoi
   version_ = std::move(version);
   absent_ = false;
   barren_ = 0;
+  ++lists_;
+  last_event_s_ = UnixNow();
   PushReplace(std::move(objects), received);
 }
 
@@ -300,6 +317,11 @@ void Reflector::PushReplace(std::vector<Object> objects, TimePoint received) {
               .name = {},
               .objects = std::move(objects),
               .received = received});
+}
+
+WatchState Reflector::State() const {
+  const uint64_t lists = lists_;
+  return {resource_.kind, connected_, lists > 0 ? lists - 1 : 0, last_event_s_};
 }
 
 // An answer other than 200.

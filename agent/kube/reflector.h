@@ -34,6 +34,7 @@ class Reflector {
   // Waits for a request under way: for a prompt end, RequestStop first, then stop the link's client.
   ~Reflector();
   void RequestStop();  // nothing is reported any more
+  WatchState State() const;  // any thread
 
  private:
   // How one request came out.
@@ -87,6 +88,10 @@ class Reflector {
   bool absent_ = false;     // the empty set of an absent resource was delivered
   bool watch_list_ = true;  // false once a WatchList came to nothing
   int barren_ = 0;          // watches in a row that were answered and brought nothing
+
+  std::atomic<bool> connected_ = false;
+  std::atomic<uint64_t> lists_ = 0;
+  std::atomic<double> last_event_s_ = 0;
 
   std::mutex mutex_;
   std::condition_variable stop_changed_;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,10 +14,20 @@
 
 namespace fairlead::kube {
 
+// How a source's watch of one kind stands; for /metrics.
+struct WatchState {
+  Kind kind = Kind::kService;
+  bool connected = false;
+  uint64_t relists = 0;     // complete lists after the first
+  double last_event_s = 0;  // when the last list, event or bookmark came; Unix, 0: none yet
+};
+
 class Source {
  public:
   virtual ~Source() = default;  // stops and joins its threads
   virtual void Start(Sink& sink) = 0;
+  // Any thread; empty for a source that watches no server.
+  virtual std::vector<WatchState> Watches() const { return {}; }
   virtual std::string Describe() const = 0;  // "manifests /etc/fairlead/manifests", "https://10.0.0.1:6443"
 };
 

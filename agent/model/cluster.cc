@@ -45,6 +45,8 @@ void Cluster::Apply(kube::Update update) {
       Delete(update.kind, update.name);
       break;
     case kube::Update::Type::kReplace:
+      incomplete_kinds_ = static_cast<uint8_t>(update.complete ? incomplete_kinds_ & ~Bit(update.kind)
+                                                               : incomplete_kinds_ | Bit(update.kind));
       Replace(update.kind, std::move(update.objects));
       break;
   }

@@ -28,6 +28,8 @@ class Cluster {
 
   // True once every required kind (Service, EndpointSlice, Node) has been replaced at least once.
   bool Synced() const;
+  // True while no kind's last kReplace was incomplete: what is not here does not exist.
+  bool Complete() const { return incomplete_kinds_ == 0; }
 
   // Services to plan again, sorted, each once; the set is empty afterwards. A service is dirty when it or one
   // of its slices changed; it may be gone, or may never have been known (a slice that came first).
@@ -71,7 +73,8 @@ class Cluster {
   std::optional<kube::Node> node_;
   bool node_changed_ = false;
   std::set<kube::ObjectName> dirty_;
-  uint8_t synced_kinds_ = 0;  // bit per kube::Kind
+  uint8_t synced_kinds_ = 0;      // bit per kube::Kind
+  uint8_t incomplete_kinds_ = 0;  // of those, whose last kReplace was not all
 };
 
 }  // namespace fairlead::model

@@ -6,9 +6,12 @@
 
 namespace fairlead::plan {
 
-void Claims::Set(const ObjectName& service, int64_t creation_time_s, std::vector<Claim> claims) {
-  std::sort(claims.begin(), claims.end());
-  claims.erase(std::unique(claims.begin(), claims.end()), claims.end());
+void Claims::Set(const ObjectName& service, int64_t creation_time_s, std::vector<Claimed> claims) {
+  std::sort(claims.begin(), claims.end(), [](const Claimed& a, const Claimed& b) {
+    return a.claim != b.claim ? a.claim < b.claim : a.as_cluster_ip && !b.as_cluster_ip;
+  });
+  auto same = [](const Claimed& a, const Claimed& b) { return a.claim == b.claim; };
+  claims.erase(std::unique(claims.begin(), claims.end(), same), claims.end());
   if (claims.empty() && !claimants_.contains(service)) return;
 
   auto [it, added] = claimants_.try_emplace(service);
@@ -17,12 +20,15 @@ void Claims::Set(const ObjectName& service, int64_t creation_time_s, std::vector
   int64_t rank = creation_time_s == 0 ? std::numeric_limits<int64_t>::max() : creation_time_s;
   if (claimant.rank == rank && claimant.claims == claims) return;
 
-  for (const Claim& claim : claimant.claims) std::erase(Touch(claim).queue, &claimant);
+  for (const Claimed& claimed : claimant.claims) {
+    std::erase_if(Touch(claimed.claim).queue, [&](const Place& place) { return place.claimant == &claimant; });
+  }
   claimant.rank = rank;
   claimant.claims = std::move(claims);
-  for (const Claim& claim : claimant.claims) {
-    std::vector<Claimant*>& queue = Touch(claim).queue;
-    queue.insert(std::upper_bound(queue.begin(), queue.end(), &claimant, Before), &claimant);
+  for (const Claimed& claimed : claimant.claims) {
+    std::vector<Place>& queue = Touch(claimed.claim).queue;
+    Place place{claimed.as_cluster_ip, &claimant};
+    queue.insert(std::upper_bound(queue.begin(), queue.end(), place, Before), place);
   }
   if (claimant.claims.empty()) emptied_.push_back(service);
 }
@@ -32,9 +38,9 @@ std::vector<ObjectName> Claims::Settle() {
   for (const Claim& claim : touched_) {
     auto it = entries_.find(claim);
     Entry& entry = it->second;
-    const Claimant* holder = entry.queue.empty() ? nullptr : entry.queue.front();
+    const Claimant* holder = entry.queue.empty() ? nullptr : entry.queue.front().claimant;
     if (entry.held_before != nullptr && entry.held_before != holder) {
-      for (const Claimant* claimant : entry.queue) affected.push_back(*claimant->name);
+      for (const Place& place : entry.queue) affected.push_back(*place.claimant->name);
     }
     entry.touched = false;
     entry.held_before = nullptr;
@@ -51,18 +57,20 @@ std::vector<ObjectName> Claims::Settle() {
 
 const ObjectName* Claims::Holder(const Claim& claim) const {
   auto it = entries_.find(claim);
-  return it == entries_.end() || it->second.queue.empty() ? nullptr : it->second.queue.front()->name;
+  return it == entries_.end() || it->second.queue.empty() ? nullptr : it->second.queue.front().claimant->name;
 }
 
-bool Claims::Before(const Claimant* a, const Claimant* b) {
-  return a->rank != b->rank ? a->rank < b->rank : *a->name < *b->name;
+bool Claims::Before(const Place& a, const Place& b) {
+  if (a.as_cluster_ip != b.as_cluster_ip) return a.as_cluster_ip;
+  return a.claimant->rank != b.claimant->rank ? a.claimant->rank < b.claimant->rank
+                                              : *a.claimant->name < *b.claimant->name;
 }
 
 Claims::Entry& Claims::Touch(const Claim& claim) {
   Entry& entry = entries_[claim];
   if (!entry.touched) {
     entry.touched = true;
-    entry.held_before = entry.queue.empty() ? nullptr : entry.queue.front();
+    entry.held_before = entry.queue.empty() ? nullptr : entry.queue.front().claimant;
     touched_.push_back(claim);
   }
   return entry;

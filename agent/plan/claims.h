@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who has which address:port/protocol. Services claim; of several the oldest has it, between equals in age
-// the lesser namespace/name; an unknown age comes last. Knows nothing of what is claimed for.
+// Who has which address:port/protocol. Services claim; a claim as a cluster IP goes before any other, so that
+// nobody's external IP takes another Service's cluster IP (CVE-2020-8554); then the oldest has it, between
+// equals in age the lesser namespace/name; an unknown age comes last.
 #pragma once
 
 #include <compare>
@@ -23,10 +24,19 @@ struct Claim {
   friend auto operator<=>(const Claim&, const Claim&) = default;
 };
 
+// A claim and the right it is made by.
+struct Claimed {
+  Claim claim;
+  bool as_cluster_ip = false;
+
+  friend auto operator<=>(const Claimed&, const Claimed&) = default;
+};
+
 class Claims {
  public:
-  // What `service` claims from now on, instead of what it claimed before. O(its claims).
-  void Set(const ObjectName& service, int64_t creation_time_s, std::vector<Claim> claims);
+  // What `service` claims from now on, instead of what it claimed before; one that is claimed by both rights
+  // counts as a cluster IP. O(its claims).
+  void Set(const ObjectName& service, int64_t creation_time_s, std::vector<Claimed> claims);
 
   // Every service in line for a claim that had one holder before the Sets since the last Settle and has
   // another now: who lost it, who got it, who still waits. Unsorted, some twice. Those who let go are not
@@ -40,10 +50,14 @@ class Claims {
   struct Claimant {
     const ObjectName* name = nullptr;  // its key in claimants_
     int64_t rank = 0;                  // creation time; unknown is the largest
-    std::vector<Claim> claims;         // sorted, each once
+    std::vector<Claimed> claims;       // sorted, each once
+  };
+  struct Place {
+    bool as_cluster_ip = false;
+    const Claimant* claimant = nullptr;
   };
   struct Entry {
-    std::vector<Claimant*> queue;           // first has it
+    std::vector<Place> queue;               // first has it
     const Claimant* held_before = nullptr;  // when touched
     bool touched = false;
   };
@@ -55,7 +69,7 @@ class Claims {
   };
   using Entries = std::unordered_map<Claim, Entry, Hash>;
 
-  static bool Before(const Claimant* a, const Claimant* b);
+  static bool Before(const Place& a, const Place& b);
   Entry& Touch(const Claim& claim);
 
   std::map<ObjectName, Claimant> claimants_;

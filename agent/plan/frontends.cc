@@ -108,13 +108,13 @@ Claim ClaimOf(const Frontend& frontend, Protocol protocol) {
   return {frontend.address, frontend.port, protocol};
 }
 
-std::vector<Claim> ClaimsOf(const kube::Service& service, const NodeFacts& facts) {
-  std::vector<Claim> claims;
+std::vector<Claimed> ClaimsOf(const kube::Service& service, const NodeFacts& facts) {
+  std::vector<Claimed> claims;
   for (const kube::ServicePort* port : UsablePorts(service, nullptr)) {
     for (Family family : kFamilies) {
       if (!HasFamily(service, family)) continue;
       for (const Frontend& frontend : FrontendsOf(service, *port, family, facts)) {
-        claims.push_back(ClaimOf(frontend, port->protocol));
+        claims.push_back({ClaimOf(frontend, port->protocol), frontend.kind == FrontendKind::kClusterIp});
       }
     }
   }

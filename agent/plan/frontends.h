@@ -34,6 +34,6 @@ std::vector<Frontend> FrontendsOf(const kube::Service& service, const kube::Serv
 bool ExternallyAccessible(std::span<const Frontend> frontends);
 
 Claim ClaimOf(const Frontend& frontend, Protocol protocol);
-std::vector<Claim> ClaimsOf(const kube::Service& service, const NodeFacts& facts);
+std::vector<Claimed> ClaimsOf(const kube::Service& service, const NodeFacts& facts);
 
 }  // namespace fairlead::plan

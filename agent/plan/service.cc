@@ -25,7 +25,7 @@ Finding LostClaim(const ServicePortKey& key, const Frontend& frontend, const Obj
                                                               : AddressPort(frontend.address, frontend.port);
   what = fmt::format("{}: {}/{}", FieldOf(frontend.kind), what, kube::ProtocolName(key.protocol));
   return {fmt::format("{} {}", what, holder.ToString()),
-          fmt::format("Service {}: {} is Service {}'s already, which is older or first by name; it is not "
+          fmt::format("Service {}: {} is Service {}'s already, which goes first by cluster IP, age or name; it is not "
                       "served for this one",
                       key.service.ToString(), what, holder.ToString())};
 }

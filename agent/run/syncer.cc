@@ -166,7 +166,7 @@ void Syncer::Sync(Batch batch, bool full) {
   if (all) names = cluster_.ServiceNames();
 
   bool retry = (!pending_.empty() || node_pending_) && (began >= retry_at_ || full);
-  if (names.empty() && !retry && !full) return;
+  if (names.empty() && planned_ && !retry && !full) return;
   for (Family family : {Family::kIpv4, Family::kIpv6}) {
     if (!names.empty()) {
       health_.Queued(family);
@@ -198,6 +198,7 @@ void Syncer::Sync(Batch batch, bool full) {
                  cluster_.service_count(), pending_.size());
   }
   if (!committed_) CommitOnce();
+  if (committed_ && !pruned_) PruneOnce();
   Observe(batch, began, all);
   quiet_until_ = Clock::now() + options_.min_sync_period;
 }
@@ -239,6 +240,17 @@ void Syncer::CommitOnce() {
   committed_ = true;
   spdlog::info("programmed: {} mode serves {} service ports", datapath_.Name(),
                planner_.plan().size() - pending_.size());
+}
+
+// What an earlier run left and nobody names any more goes, when the sources know everything there is.
+void Syncer::PruneOnce() {
+  if (!cluster_.Complete()) return;
+  auto pruned = datapath_.Prune();
+  pruned_ = pruned.has_value();
+  if (pruned_) return;
+  spdlog::error("{}; trying again", pruned.error().message);
+  node_pending_ = true;  // keeps the retry timer running
+  retry_at_ = Clock::now() + kRetryMax;
 }
 
 // --- what is measured

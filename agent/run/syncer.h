@@ -60,6 +60,7 @@ class Syncer {
   void Sync(Batch batch, bool full);
   void ApplyChanges(std::vector<plan::Change> changes);
   void CommitOnce();
+  void PruneOnce();
   void Observe(const Batch& batch, Clock::time_point began, bool full);
   void Publish();
   void WarnOfFillLevels();
@@ -76,6 +77,7 @@ class Syncer {
 
   bool planned_ = false;  // a first complete plan exists
   bool committed_ = false;
+  bool pruned_ = false;
   bool soon_ = false;  // the datapath asked to be called again
   bool node_pending_ = false;
   std::vector<Address> node_addresses_;

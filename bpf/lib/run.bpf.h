@@ -6,6 +6,7 @@
 #include "base.bpf.h"
 #include "maps/affinity.h"
 #include "maps/backends.h"
+#include "maps/frontends.h"
 #include "maps/rings.h"
 
 INLINE const struct run* run_head(struct frontend frontend) {

@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <optional>
+#include <ostream>
 #include <string>
 #include <string_view>
 
@@ -27,6 +28,7 @@ struct Target {
   static Target Parse(std::string_view text);
   std::string ToString() const { return AddressPort(address, port); }
   friend bool operator==(const Target&, const Target&) = default;
+  friend void PrintTo(const Target& self, std::ostream* out) { *out << self.ToString(); }  // for GoogleTest
 };
 
 // Conversions for the socket calls: IPv4 as sockaddr_in, or IPv4-mapped as sockaddr_in6 for `family`

@@ -85,6 +85,8 @@ void Node::JoinWire(const Namespace& out) {
         other - 1, other);
   }
   net_.Ip(lines);
+  net_.AwaitLink("eth0");
+  out.AwaitLink(fmt::format("port{}", number_));
 }
 
 const Namespace& Node::Pod(std::string_view ipv4) {
@@ -111,6 +113,8 @@ const Namespace& Node::Pod(std::string_view ipv4) {
                   "neighbour add {2} lladdr {4} dev eth0 nud permanent\n"
                   "neighbour add {3} lladdr {4} dev eth0 nud permanent\n",
                   ipv4, ipv6, kGateway4, kGateway6, kGatewayMac));
+  net_.AwaitLink(fmt::format("pod{}", last));
+  pod.AwaitLink("eth0");
   return pod;
 }
 
@@ -135,6 +139,7 @@ Lab::Lab(const std::vector<std::string>& more_addresses)
       "route add fd00:172:30::/112 via fd00:192:168:99::11 table 100\n"
       "route add fd00:198:51:100::/64 via fd00:192:168:99::11 table 100\n";
   out_.Ip(routes);
+  out_.AwaitLink("br0");
 }
 
 const Namespace& Lab::HomeOf(const Address& address) {

@@ -2,13 +2,18 @@
 #include "test/support/netns.h"
 
 #include <fcntl.h>
+#include <net/if.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <chrono>
 #include <filesystem>
 #include <stdexcept>
+#include <thread>
 #include <utility>
 
 #include <fmt/format.h>
@@ -85,6 +90,22 @@ void Namespace::Ip(std::string_view lines) const {
   const Finished done = Run({"ip", "-n", name_, "-batch", "-"}, lines);
   if (done.status != 0)
     throw std::runtime_error(fmt::format("ip -n {} -batch: {}\nof:\n{}", name_, done.output, lines));
+}
+
+void Namespace::AwaitLink(const std::string& device) const {
+  const NetnsScope inside(*this);
+  const Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ifreq request{};
+  device.copy(request.ifr_name, IFNAMSIZ - 1);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (::ioctl(socket.Get(), SIOCGIFFLAGS, &request) == 0) {
+    // The flag is seen before the queue is; setting it takes the lock under which both happen.
+    if (request.ifr_flags & IFF_RUNNING && ::ioctl(socket.Get(), SIOCSIFFLAGS, &request) == 0) return;
+    errno = ETIMEDOUT;
+    if (std::chrono::steady_clock::now() > deadline) break;
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+  }
+  Throw(fmt::format("link {} of {}", device, name_));
 }
 
 NetnsScope::NetnsScope(const Namespace& netns) : home_(Open(kThreadNetns)) {

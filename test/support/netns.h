@@ -25,6 +25,9 @@ class Namespace {
   void Sysctl(std::string_view key, std::string_view value) const;
   // Runs lines of `ip -batch` inside.
   void Ip(std::string_view lines) const;
+  // Returns once `device` sends. A device whose other end has just come up drops what it is given until the
+  // kernel's link watch has seen it (net/core/link_watch.c), which may take a second.
+  void AwaitLink(const std::string& device) const;
 
  private:
   Namespace(std::string name, Fd fd) : name_(std::move(name)), fd_(std::move(fd)) {}

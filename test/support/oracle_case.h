@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <map>
+#include <ostream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -63,6 +64,8 @@ struct OracleCase {
   std::string name, about;
   OracleCluster cluster;
   std::vector<OracleStep> steps;
+
+  friend void PrintTo(const OracleCase& self, std::ostream* out) { *out << self.about; }  // for GoogleTest
 };
 
 // Throws std::runtime_error "<file>: <what>" for a case that does not read.

@@ -34,8 +34,8 @@ bool Holds(const std::vector<std::string>& list, const std::string& word) {
   return std::ranges::find(list, word) != list.end();
 }
 
-std::string Part(int count, std::string_view what) {
-  return count == 0 ? "" : fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
+std::string Part(int count, std::string_view one, std::string_view many) {
+  return count == 0 ? "" : fmt::format("{} {}", count, count == 1 ? one : many);
 }
 
 }  // namespace
@@ -52,9 +52,10 @@ OracleCount& OracleCount::operator+=(const OracleCount& other) {
 }
 
 std::string OracleCount::NotJudged() const {
-  std::vector<std::string> parts{Part(elsewhere, "flow from elsewhere"), Part(sctp, "SCTP flow"),
-                                 Part(health_checks, "health check node port"),
-                                 Part(conntrack, "conntrack entry"), Part(metrics, "metric")};
+  std::vector<std::string> parts{
+      Part(elsewhere, "flow from elsewhere", "flows from elsewhere"), Part(sctp, "SCTP flow", "SCTP flows"),
+      Part(health_checks, "health check node port", "health check node ports"),
+      Part(conntrack, "conntrack entry", "conntrack entries"), Part(metrics, "metric", "metrics")};
   std::erase(parts, "");
   return fmt::format("{}", fmt::join(parts, ", "));
 }
@@ -74,7 +75,7 @@ void OracleRunner::PlayStep(const OracleStep& step) {
   for (const auto& flow : step.flows) PlayFlow(flow);
   for (const auto& http : step.http) PlayHttp(http);
   if (!step.name.empty()) {
-    for (size_t i = before; i < failures_.size(); ++i) failures_[i] = step.name + "/" + failures_[i];
+    for (size_t i = before; i < failures_.size(); ++i) failures_[i] = step.name + ": " + failures_[i];
   }
   count_.health_checks += step.health_checks;
   count_.conntrack += step.conntrack;

@@ -2,4 +2,6 @@
 // fairleadctl: looks inside a node that fairlead serves.
 #include "agent/ctl/command.h"
 
-int main(int argc, char** argv) { return fairlead::ctl::Main(argc, argv); }
+int main(int argc, char** argv) {
+  return fairlead::ctl::Main(argc, argv);
+}

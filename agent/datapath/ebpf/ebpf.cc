@@ -50,11 +50,15 @@ std::vector<datapath::Failure> EbpfDatapath::Apply(std::span<const plan::Change>
 Result<void> EbpfDatapath::ApplyNode(const plan::NodePlan& node) { return writer_->ApplyNode(node); }
 
 Result<void> EbpfDatapath::Commit() {
-  if (auto pruned = writer_->Prune(); !pruned) return pruned;
   if (auto committed = kernel_->Commit(); !committed) return committed;
   committed_ = true;
   sweeper_->Expect();  // what changed while no agent ran
   return {};
+}
+
+Result<void> EbpfDatapath::Prune() {
+  sweeper_->Expect();
+  return writer_->Prune();
 }
 
 bool EbpfDatapath::Reconcile() {

@@ -26,6 +26,7 @@ class EbpfDatapath : public datapath::Datapath {
   std::vector<datapath::Failure> Apply(std::span<const plan::Change> changes) override;
   Result<void> ApplyNode(const plan::NodePlan& node) override;
   Result<void> Commit() override;
+  Result<void> Prune() override;
   bool Reconcile() override;
   std::vector<datapath::Usage> Usages() const override;
   std::vector<datapath::VerdictCount> Verdicts() const override;

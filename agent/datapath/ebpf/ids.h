@@ -34,11 +34,13 @@ class IdPool {
 
   // Marks an id as taken that is known from elsewhere (restart). False if it is taken or out of bounds.
   bool Claim(uint32_t id) {
-    if (id == 0 || id >= taken_.size() || taken_[id]) return false;
+    if (!Free(id)) return false;
     taken_[id] = true;
     ++used_;
     return true;
   }
+
+  bool Free(uint32_t id) const { return id != 0 && id < taken_.size() && !taken_[id]; }
 
   void Give(uint32_t id) {
     taken_[id] = false;

@@ -12,7 +12,9 @@ namespace fairlead::ebpf {
 namespace {
 
 // EPERM: the kernel may well have it, but not for us.
-Outcome OutcomeOf(const Error& error) { return error.code == EPERM ? Outcome::kError : Outcome::kNo; }
+Outcome OutcomeOf(const Error& error) {
+  return error.code == EPERM ? Outcome::kError : Outcome::kNo;
+}
 
 class Probes {
  public:
@@ -38,7 +40,7 @@ class Probes {
 Result<std::string> Capabilities() {
   auto missing = host::MissingCapabilities();
   if (!missing || missing->empty()) return missing;
-  return FailErrno(EPERM, "missing {}", *missing);
+  return Unexpected(Error{ErrorKind::kUnavailable, EPERM, fmt::format("this process has no {}", *missing)});
 }
 
 Result<std::string> CgroupPath(const std::string& path) {
@@ -80,8 +82,9 @@ void AddRequired(Probes& probes, const ProbeOptions& options) {
 void AddOptional(Probes& probes) {
   probes.Add("sock_destroy", false, host::SockDestroy(),
              "UDP sockets of removed backends are closed; without it their owners have to notice");
-  probes.Add("cast_kfuncs", false, load::CastKfuncs(),
-             "loadBalancerSourceRanges hold for pods; without it such an address is not translated at the socket");
+  probes.Add(
+      "cast_kfuncs", false, load::CastKfuncs(),
+      "loadBalancerSourceRanges hold for pods; without it such an address is not translated at the socket");
 }
 
 void AddFacts(Probes& probes) {
@@ -108,6 +111,7 @@ std::string_view OutcomeName(Outcome outcome) {
 }
 
 std::vector<ProbeResult> ProbeKernel(const ProbeOptions& options) {
+  load::QuietLibbpf quiet;
   Probes probes;
   probes.Add("kernel", false, Result<std::string>(host::KernelRelease()), "6.1 and later are tested");
   AddRequired(probes, options);
@@ -117,21 +121,24 @@ std::vector<ProbeResult> ProbeKernel(const ProbeOptions& options) {
 }
 
 bool CanRunEbpf(std::span<const ProbeResult> results, std::string* reason) {
-  std::string missing;
+  std::vector<const ProbeResult*> missing;
   size_t required = 0;
   for (const ProbeResult& probe : results) {
     if (!probe.required) continue;
     ++required;
-    if (probe.outcome == Outcome::kYes) continue;
-    missing += fmt::format("{}{}: {}", missing.empty() ? "" : "; ", probe.name, probe.detail);
+    if (probe.outcome != Outcome::kYes) missing.push_back(&probe);
   }
-  const bool runs = required > 0 && missing.empty();
+  // Without the right to ask, the answers after it say nothing.
+  if (!missing.empty() && missing.front()->outcome == Outcome::kError) missing.resize(1);
+  std::vector<std::string> words;
+  for (const ProbeResult* probe : missing)
+    words.push_back(fmt::format("{} ({})", probe->name, probe->detail));
   if (reason) {
-    *reason = runs            ? "this kernel has everything it needs"
-              : required == 0 ? "nothing was probed"
-                              : "missing " + missing;
+    *reason = required == 0     ? "nothing was probed"
+              : missing.empty() ? "this kernel has everything it needs"
+                                : fmt::format("missing {}", fmt::join(words, ", "));
   }
-  return runs;
+  return required > 0 && missing.empty();
 }
 
 }  // namespace fairlead::ebpf

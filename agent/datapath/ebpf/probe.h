@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the running kernel can do, found by trying: small programs and maps that are loaded and dropped, requests that
-// name nothing. Attaches nothing, pins nothing, mounts nothing; the kernel may load a module that a request asks for.
+// What the running kernel can do, found by trying: small programs and maps that are loaded and dropped,
+// requests that name nothing. Attaches nothing, pins nothing, mounts nothing; the kernel may load a module
+// that a request asks for.
 #pragma once
 
 #include <span>
@@ -18,10 +19,10 @@ enum class Outcome {
 std::string_view OutcomeName(Outcome outcome);  // "yes", "no", "error"
 
 struct ProbeResult {
-  std::string name;    // stable: "cgroup_connect"
+  std::string name;  // stable: "cgroup_connect"
   Outcome outcome = Outcome::kError;
-  std::string detail;  // what was found, or the kernel's answer
-  std::string meaning;  // for whom asks whether to care
+  std::string detail;     // what was found, or the kernel's answer
+  std::string meaning;    // for whom asks whether to care
   bool required = false;  // ebpf mode cannot do without
 };
 
@@ -34,8 +35,8 @@ struct ProbeOptions {
 // In the order in which a missing thing explains those after it. Takes some 100 ms.
 std::vector<ProbeResult> ProbeKernel(const ProbeOptions& options);
 
-// Whether all that ebpf mode requires is there. `reason`: one sentence either way; where it is not there, every
-// missing thing and what was found.
+// Whether all that ebpf mode requires is there. `reason`: one sentence either way; where it is not there,
+// every missing thing and what was found.
 bool CanRunEbpf(std::span<const ProbeResult> results, std::string* reason);
 
 }  // namespace fairlead::ebpf

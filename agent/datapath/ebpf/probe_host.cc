@@ -29,7 +29,7 @@ namespace {
 constexpr long kBpfFsMagic = 0xcafe4a11;
 
 bool IsBpfFs(const std::string& path) {
-  struct statfs fs {};
+  struct statfs fs{};
   return ::statfs(path.c_str(), &fs) == 0 && fs.f_type == kBpfFsMagic;
 }
 
@@ -65,7 +65,8 @@ Result<uint16_t> Ask(int protocol, uint16_t type, uint16_t flags, const Body& bo
 
 // Where the modules of the running kernel list `name`: "built in", "a module", or empty.
 std::string ModuleText(const std::string& name) {
-  for (const auto& [file, text] : {std::pair("modules.builtin", "built in"), std::pair("modules.dep", "a module")}) {
+  for (const auto& [file, text] :
+       {std::pair("modules.builtin", "built in"), std::pair("modules.dep", "a module")}) {
     std::ifstream list("/lib/modules/" + KernelRelease() + "/" + file);
     for (std::string line; std::getline(list, line);) {
       if (line.find("/" + name + ".ko") != std::string::npos) return text;
@@ -86,7 +87,9 @@ Result<std::string> MissingCapabilities() {
     int bit;
     const char* name;
     bool of_sys_admin;
-  } kWanted[] = {{CAP_BPF, "CAP_BPF", true}, {CAP_PERFMON, "CAP_PERFMON", true}, {CAP_NET_ADMIN, "CAP_NET_ADMIN", false}};
+  } kWanted[] = {{CAP_BPF, "CAP_BPF", true},
+                 {CAP_PERFMON, "CAP_PERFMON", true},
+                 {CAP_NET_ADMIN, "CAP_NET_ADMIN", false}};
   std::ifstream status("/proc/self/status");
   std::string line;
   while (std::getline(status, line) && !line.starts_with("CapEff:")) {
@@ -113,7 +116,8 @@ Result<std::string> BpfFs(const std::string& dir) {
   std::ifstream systems("/proc/filesystems");
   for (std::string line; std::getline(systems, line);) {
     if (line != "nodev\tbpf") continue;
-    if (dir.starts_with("/sys/fs/bpf/")) return std::string("none is mounted; the agent mounts one on /sys/fs/bpf");
+    if (dir.starts_with("/sys/fs/bpf/"))
+      return std::string("none is mounted; the agent mounts one on /sys/fs/bpf");
     return Fail(ErrorKind::kNotFound, "{} is in no bpffs", dir);
   }
   return Fail(ErrorKind::kUnsupported, "this kernel has no bpffs");
@@ -140,7 +144,8 @@ Result<void> SockDestroy() {
 
 Result<void> Nftables() {
   nfgenmsg generation{AF_UNSPEC, NFNETLINK_V0, 0};
-  auto answer = Ask(NETLINK_NETFILTER, static_cast<uint16_t>(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN), 0, generation);
+  auto answer = Ask(NETLINK_NETFILTER, static_cast<uint16_t>(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN), 0,
+                    generation);
   if (answer) return {};
   return std::unexpected(answer.error());
 }

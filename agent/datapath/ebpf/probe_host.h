@@ -9,8 +9,8 @@
 namespace fairlead::ebpf::host {
 
 std::string KernelRelease();
-// Which of the capabilities that the agent wants this process has not: "CAP_BPF CAP_PERFMON". CAP_SYS_ADMIN stands
-// for CAP_BPF and CAP_PERFMON, as in the kernel.
+// Which of the capabilities that the agent wants this process has not: "CAP_BPF CAP_PERFMON". CAP_SYS_ADMIN
+// stands for CAP_BPF and CAP_PERFMON, as in the kernel.
 Result<std::string> MissingCapabilities();
 // Where DIR would be: "bpffs is mounted on /sys/fs/bpf", or that it can be.
 Result<std::string> BpfFs(const std::string& dir);

@@ -37,11 +37,21 @@ bpf_insn Insn(int code, int to, int from, int offset, int value) {
   insn.imm = value;
   return insn;
 }
-bpf_insn Set(int reg, int value) { return Insn(BPF_ALU64 | BPF_MOV | BPF_K, reg, 0, 0, value); }
-bpf_insn Call(int helper) { return Insn(BPF_JMP | BPF_CALL, 0, 0, 0, helper); }
-bpf_insn CallKernel(int btf_id) { return Insn(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_KFUNC_CALL, 0, btf_id); }
-bpf_insn LoadMap(int reg, int fd) { return Insn(BPF_LD | BPF_DW | BPF_IMM, reg, BPF_PSEUDO_MAP_FD, 0, fd); }
-bpf_insn Exit() { return Insn(BPF_JMP | BPF_EXIT, 0, 0, 0, 0); }
+bpf_insn Set(int reg, int value) {
+  return Insn(BPF_ALU64 | BPF_MOV | BPF_K, reg, 0, 0, value);
+}
+bpf_insn Call(int helper) {
+  return Insn(BPF_JMP | BPF_CALL, 0, 0, 0, helper);
+}
+bpf_insn CallKernel(int btf_id) {
+  return Insn(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_KFUNC_CALL, 0, btf_id);
+}
+bpf_insn LoadMap(int reg, int fd) {
+  return Insn(BPF_LD | BPF_DW | BPF_IMM, reg, BPF_PSEUDO_MAP_FD, 0, fd);
+}
+bpf_insn Exit() {
+  return Insn(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+}
 
 // "r0 = 1; exit" ends every program: let the call go on.
 Result<Fd> Load(bpf_prog_type type, bpf_attach_type hook, Code code, uint32_t attach_btf_id = 0) {
@@ -74,8 +84,8 @@ Result<uint32_t> KernelFunction(const char* name) {
   return static_cast<uint32_t>(id);
 }
 
-// Whether a link to nothing is refused for the nothing, and not for being a link. The kernel looks for the target
-// after it has accepted the kind of link (kernel/bpf/cgroup.c, kernel/bpf/tcx.c).
+// Whether a link to nothing is refused for the nothing, and not for being a link. The kernel looks for the
+// target after it has accepted the kind of link (kernel/bpf/cgroup.c, kernel/bpf/tcx.c).
 Result<void> LinkToNothing(const Fd& program, int target, bpf_attach_type hook, int expected_errno) {
   Fd link(bpf_link_create(program.Get(), target, hook, nullptr));
   if (link) return Fail(ErrorKind::kInternal, "a link to nothing was made");  // closed again with `link`
@@ -94,26 +104,16 @@ int KeepFirstComplaint(libbpf_print_level level, const char* format, va_list arg
   return 0;
 }
 
-class CapturedComplaints {
- public:
-  CapturedComplaints() : previous_(libbpf_set_print(KeepFirstComplaint)) { first_complaint.clear(); }
-  CapturedComplaints(const CapturedComplaints&) = delete;
-  CapturedComplaints& operator=(const CapturedComplaints&) = delete;
-  ~CapturedComplaints() { libbpf_set_print(previous_); }
-
- private:
-  libbpf_print_fn_t previous_;
-};
-
 template <typename Skeleton>
 Result<void> LoadWhole(const char* name) {
-  CapturedComplaints complaints;
-  std::unique_ptr<Skeleton, decltype(&Skeleton::destroy)> skeleton(Skeleton::open(nullptr), Skeleton::destroy);
+  first_complaint.clear();
+  std::unique_ptr<Skeleton, decltype(&Skeleton::destroy)> skeleton(Skeleton::open(nullptr),
+                                                                   Skeleton::destroy);
   if (!skeleton) return FailErrno(errno, "{}: open", name);
   skeleton->rodata->config.frontend_mask = 1023;  // the size in maps/frontends.h
   if (int error = Skeleton::load(skeleton.get()); error != 0) {
     Unexpected failed = FailErrno(-error, "{}", name);
-    if (!first_complaint.empty()) failed.error().message += " (" + first_complaint + ")";
+    if (error != -EPERM && !first_complaint.empty()) failed.error().message += " (" + first_complaint + ")";
     return failed;
   }
   return {};
@@ -121,13 +121,20 @@ Result<void> LoadWhole(const char* name) {
 
 }  // namespace
 
+QuietLibbpf::QuietLibbpf() : previous_(libbpf_set_print(KeepFirstComplaint)) {}
+QuietLibbpf::~QuietLibbpf() {
+  libbpf_set_print(previous_);
+}
+
 Result<void> Syscall() {
   Fd map(bpf_map_create(BPF_MAP_TYPE_ARRAY, "fairlead_probe", 4, 8, 1, nullptr));
   if (!map) return FailErrno(errno, "map");
   return {};
 }
 
-Result<void> Hook(bpf_attach_type hook) { return Outcome(Load(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, hook, {})); }
+Result<void> Hook(bpf_attach_type hook) {
+  return Outcome(Load(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, hook, {}));
+}
 
 Result<void> SetRetval() {
   return Outcome(LoadConnect({Set(BPF_REG_1, -ECONNREFUSED), Call(BPF_FUNC_set_retval)}));
@@ -206,7 +213,9 @@ Result<void> Tcx() {
   return LinkToNothing(*program, kNoDevice, kTcxIngress, ENODEV);
 }
 
-Result<void> Xdp() { return Outcome(Load(BPF_PROG_TYPE_XDP, BPF_XDP, {})); }
+Result<void> Xdp() {
+  return Outcome(Load(BPF_PROG_TYPE_XDP, BPF_XDP, {}));
+}
 
 Result<void> OurPrograms() {
   if (auto loaded = LoadWhole<sock_lb>("sock_lb"); !loaded) return loaded;

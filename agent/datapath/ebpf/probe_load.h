@@ -1,12 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-// The probes that load a program or make a map, each for one ability of the kernel's BPF.
+// The probes that load a program or make a map, each for one ability of the kernel's BPF. One thread.
 #pragma once
 
+#include <bpf/libbpf.h>
 #include <linux/bpf.h>
 
 #include "agent/base/error.h"
 
 namespace fairlead::ebpf::load {
+
+// While it lives, libbpf prints nothing. One at a time.
+class QuietLibbpf {
+ public:
+  QuietLibbpf();
+  QuietLibbpf(const QuietLibbpf&) = delete;
+  QuietLibbpf& operator=(const QuietLibbpf&) = delete;
+  ~QuietLibbpf();
+
+ private:
+  libbpf_print_fn_t previous_;
+};
 
 // Each succeeds, or carries errno of what the kernel refused.
 Result<void> Syscall();                   // a map of one element

@@ -188,13 +188,15 @@ Result<void> Runs::Adopt(const RunPlace& place, uint8_t proto) {
     return broken("is no run of the expected length");
   }
   std::span<const record> records = tables_.backends.subspan(place.offset + 1, head.length - 1);
+  std::unordered_map<uint32_t, BackendKey> unknown;
   for (const record& r : records) {
     if (r.backend.kind != RECORD_BACKEND) return broken("holds something that is no backend");
-    auto it = backends_.find({Address{r.backend.addr}, r.backend.port, proto});
-    bool known = it != backends_.end();
-    if (known ? it->second.id != r.backend.id : r.backend.id >= tables_.backend_traffic.size()) {
-      return broken("has a backend id that is another backend's");
-    }
+    BackendKey key{Address{r.backend.addr}, r.backend.port, proto};
+    auto it = backends_.find(key);
+    bool sound = it != backends_.end() ? it->second.id == r.backend.id
+                                       : backend_ids_.Free(r.backend.id) &&
+                                             unknown.emplace(r.backend.id, key).first->second == key;
+    if (!sound) return broken("has a backend id that is another backend's");
   }
   if (!records_.Claim(place.offset, head.length)) return broken("overlaps another run");
   if (head.ring_size > 0 && !ring_chunks_.Claim(head.ring, RingChunks(head.ring_size))) {

@@ -424,6 +424,17 @@ Result<std::vector<std::string>> Writer::Restore() {
     }
   });
   for (const frontend_key& key : broken) frontends_.Kill(key);
+  // Until it is applied a service keeps the cluster IPs it had, also over Prune.
+  for (auto& [key, present] : present_) {
+    for (const frontend_key& frontend : present.keys) {
+      Address address{frontend.addr};
+      auto roles = roles_.find(address);
+      if (roles == roles_.end() || !(roles->second.restored & ADDRESS_CLUSTER_IP)) continue;
+      if (!present.cluster_ips.empty() && present.cluster_ips.back() == address) continue;
+      present.cluster_ips.push_back(address);
+      ++roles->second.cluster_ip_uses;
+    }
+  }
   // Sets that no service goes on with: half made, or of the side that lost when a service was flipping.
   for (const auto& [key, present] : present_) sets.erase(present.sources.id);
   for (const auto& [id, set] : sets) orphans_.push_back(set);
@@ -471,7 +482,15 @@ Result<void> Writer::Prune() {
   }
   KillUnowned(gone);
   DropRoles();
-  for (const SourceSet& set : std::exchange(orphans_, {})) ReleaseSources(set);
+  std::set<uint32_t> named;  // by a run that stands because its service could not be changed
+  for (const auto& [key, present] : present_) {
+    for (const RunPlace& run : present.runs) named.insert(runs_.Head(run).source_set);
+  }
+  std::erase_if(orphans_, [&](const SourceSet& set) {
+    if (named.contains(set.id)) return false;
+    ReleaseSources(set);
+    return true;
+  });
   runs_.ForgetUnused();
   std::vector<Address> addresses;
   for (auto& [address, roles] : roles_) {

@@ -62,9 +62,22 @@ std::string BackendText(const backend& b) {
   return text;
 }
 
+// Per cent of the ring that each offered backend has, " 60%"; empty texts without a ring.
+std::vector<std::string> ShareTexts(const Reader& reader, frontend found, const run& head) {
+  std::vector<uint32_t> slots(found.count);
+  for (uint32_t s = 0; s < head.ring_size; ++s) {
+    ++slots.at(reader.tables().rings[head.ring + s / RING_CHUNK_SLOTS].slot[s % RING_CHUNK_SLOTS]);
+  }
+  std::vector<std::string> texts(found.count);
+  for (size_t i = 0; i < texts.size() && head.ring_size > 0; ++i) {
+    texts[i] = fmt::format(" {}%", (slots[i] * 100 + head.ring_size / 2) / head.ring_size);
+  }
+  return texts;
+}
+
 // The backends of a part of a run, by address; empty with `broken` set if the part makes no sense.
 std::string PartText(const Reader& reader, frontend found, const run& head, uint32_t from, uint32_t to,
-                     std::string& broken) {
+                     const std::vector<std::string>& shares, std::string& broken) {
   std::map<std::string, size_t> copies;
   uint32_t last_id = 0;
   for (uint32_t i = from; i < to; ++i) {
@@ -73,10 +86,11 @@ std::string PartText(const Reader& reader, frontend found, const run& head, uint
     if (b->id < last_id) return broken = "backends not sorted by id", "";
     if (!reader.Holds(found, head, b->id)) return broken = "a backend is not found by its id", "";
     last_id = b->id;
-    ++copies[BackendText(*b)];
+    ++copies[BackendText(*b) + (i < shares.size() ? shares[i] : "")];
   }
   std::vector<std::string> texts;
-  for (const auto& [text, count] : copies) texts.push_back(count == 1 ? text : fmt::format("{} x{}", text, count));
+  for (const auto& [text, count] : copies)
+    texts.push_back(count == 1 ? text : fmt::format("{} x{}", text, count));
   return fmt::format("{}", fmt::join(texts, ", "));
 }
 
@@ -95,10 +109,13 @@ std::string RunText(const ebpf::Tables& tables, frontend found) {
   if (!head || head->kind != RECORD_RUN) return "BROKEN: no run";
   if (head->length != 1 + uint32_t{found.count} + head->draining) return "BROKEN: wrong length";
   std::string broken;
-  std::string offered = PartText(reader, found, *head, 0, found.count, broken);
-  std::string draining = PartText(reader, found, *head, found.count, found.count + head->draining, broken);
   bool maglev = found.algorithm == ALGORITHM_MAGLEV && found.count > 0;
-  if (maglev && !RingIsGood(reader, found, *head)) broken = "ring";
+  if (maglev && !RingIsGood(reader, found, *head)) return "BROKEN: ring";
+  std::vector<std::string> shares;
+  if (maglev) shares = ShareTexts(reader, found, *head);
+  std::string offered = PartText(reader, found, *head, 0, found.count, shares, broken);
+  std::string draining =
+      PartText(reader, found, *head, found.count, found.count + head->draining, {}, broken);
   if (!broken.empty()) return "BROKEN: " + broken;
 
   std::string text = ServiceText(tables, head->service_id);
@@ -121,10 +138,10 @@ std::string KeyText(const frontend_key& key) {
   Address address{key.addr};
   if (key.scope == SCOPE_ADDRESS) return "address " + address.ToString();
   std::string protocol(kube::ProtocolName(static_cast<kube::Protocol>(key.proto)));
-  std::string text =
-      address.IsUnspecified()
-          ? fmt::format("NodePort {}/{} {}", PortFromWire(key.port), protocol, FamilyName(address.GetFamily()))
-          : fmt::format("{}/{}", AddressPort(address, PortFromWire(key.port)), protocol);
+  std::string text = address.IsUnspecified()
+                         ? fmt::format("NodePort {}/{} {}", PortFromWire(key.port), protocol,
+                                       FamilyName(address.GetFamily()))
+                         : fmt::format("{}/{}", AddressPort(address, PortFromWire(key.port)), protocol);
   return key.scope == SCOPE_EXTERNAL ? text + " from outside" : text;
 }
 

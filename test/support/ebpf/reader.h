@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The programs' way through the tables (bpf/lib/frontend.bpf.h, bpf/lib/run.bpf.h), load by load and with their order,
-// in C++: what a packet or a connect() would find at this moment. May run while a writer works.
+// The programs' way through the tables (bpf/lib/frontend.bpf.h, bpf/lib/run.bpf.h), load by load and with
+// their order, in C++: what a packet or a connect() would find at this moment. May run while a writer works.
 #pragma once
 
 #include <cstdint>

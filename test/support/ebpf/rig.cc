@@ -68,7 +68,9 @@ std::vector<plan::Backend> ListOf(std::initializer_list<std::string_view> texts)
 
 }  // namespace
 
-PortOf& PortOf::On(std::initializer_list<std::string_view> backends) { return On(ListOf(backends)); }
+PortOf& PortOf::On(std::initializer_list<std::string_view> backends) {
+  return On(ListOf(backends));
+}
 
 PortOf& PortOf::On(std::vector<plan::Backend> backends) {
   port_.cluster = std::move(backends);
@@ -119,7 +121,9 @@ PortOf::operator plan::Change() const {
   return {port_.key, std::make_shared<const plan::ServicePort>(port_)};
 }
 
-plan::Change Gone(const PortOf& port) { return {port.Get().key, nullptr}; }
+plan::Change Gone(const PortOf& port) {
+  return {port.Get().key, nullptr};
+}
 
 plan::Backend BackendOf(std::string_view text) {
   std::istringstream words{std::string(text)};
@@ -218,7 +222,9 @@ uint64_t Rig::Cost(const std::function<void()>& work) {
   return writer->store().bytes() - before;
 }
 
-std::map<std::string, std::string> Rig::Entries() { return test::Entries(memory.View()); }
+std::map<std::string, std::string> Rig::Entries() {
+  return test::Entries(memory.View());
+}
 
 std::string Rig::Entry(const plan::Frontend& frontend, frontend_scope scope) {
   return EntryText(memory.View(), ebpf::FrontendKey(frontend, plan::Protocol::kTcp, scope));

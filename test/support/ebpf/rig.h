@@ -21,7 +21,8 @@ namespace fairlead::test {
 // Big enough for every test that is not about being full.
 Capacities SmallCapacities();
 
-// A service port of the plan. Backends are "address:port", and words after it: "local", "terminating", "weight=3".
+// A service port of the plan. Backends are "address:port", and words after it: "local", "terminating",
+// "weight=3".
 class PortOf {
  public:
   explicit PortOf(std::string_view service, std::string_view port = "http");
@@ -31,9 +32,9 @@ class PortOf {
   PortOf& ExternalIp(std::string_view address, uint16_t port);
   PortOf& LoadBalancer(std::string_view address, uint16_t port);
   PortOf& NodePort(uint16_t port);
-  PortOf& On(std::initializer_list<std::string_view> backends);        // the cluster list; has_any
-  PortOf& On(std::vector<plan::Backend> backends);                     // likewise
-  PortOf& LocalOn(std::initializer_list<std::string_view> backends);   // the local list; has_any
+  PortOf& On(std::initializer_list<std::string_view> backends);       // the cluster list; has_any
+  PortOf& On(std::vector<plan::Backend> backends);                    // likewise
+  PortOf& LocalOn(std::initializer_list<std::string_view> backends);  // the local list; has_any
   PortOf& Draining(std::initializer_list<std::string_view> backends);
   PortOf& InternalLocal();
   PortOf& ExternalLocal();

@@ -36,12 +36,15 @@ Words Split(const std::string& text, char separator) {
   return words;
 }
 
-[[noreturn]] void Wrong(const std::string& what) { throw std::runtime_error(what); }
+[[noreturn]] void Wrong(const std::string& what) {
+  throw std::runtime_error(what);
+}
 
 // "key=value" of a word; the key is the whole word where there is no '='.
 std::pair<std::string, std::string> Pair(const std::string& word) {
   size_t at = word.find('=');
-  return at == std::string::npos ? std::pair(word, std::string()) : std::pair(word.substr(0, at), word.substr(at + 1));
+  return at == std::string::npos ? std::pair(word, std::string())
+                                 : std::pair(word.substr(0, at), word.substr(at + 1));
 }
 
 uint16_t Number(const std::string& text) {
@@ -149,14 +152,15 @@ Slice ParseSlice(const Words& words) {
 plan::NodeFacts ParseNode(const Words& words) {
   plan::NodeFacts facts;
   facts.name = words.at(1);
+  facts.localhost_nodeports = false;
   for (size_t i = 2; i < words.size(); ++i) {
     auto [key, value] = Pair(words[i]);
     if (key == "zone") {
       facts.zone = value;
     } else if (key == "nodeports") {
       facts.nodeport_cidrs.push_back(Range(value));
-    } else if (key == "no-loopback-nodeports") {
-      facts.localhost_nodeports = false;
+    } else if (key == "loopback-nodeports") {
+      facts.localhost_nodeports = true;
     } else if (key == "refuse-external-ips") {
       facts.refuse_external_ips = true;
     } else if (key == "algorithm") {
@@ -232,10 +236,11 @@ class Player {
     } else if (words[0] == "servicecidr") {
       cluster_.Apply(Upsert(ServiceCidrs(words[1], {words.begin() + 2, words.end()})));
     } else if (words[0] == "delete" && words.size() == 3) {
-      kube::Kind kind = words[1] == "service"       ? kube::Kind::kService
-                        : words[1] == "slice"       ? kube::Kind::kEndpointSlice
-                        : words[1] == "servicecidr" ? kube::Kind::kServiceCidr
-                                                    : (Wrong("delete: unknown kind " + words[1]), kube::Kind::kNode);
+      kube::Kind kind = words[1] == "service" ? kube::Kind::kService
+                        : words[1] == "slice" ? kube::Kind::kEndpointSlice
+                        : words[1] == "servicecidr"
+                            ? kube::Kind::kServiceCidr
+                            : (Wrong("delete: unknown kind " + words[1]), kube::Kind::kNode);
       cluster_.Apply(Delete(kind, words[2]));
     } else {
       Wrong("unknown line: " + line);
@@ -298,7 +303,7 @@ class Player {
     if (run.writer.store().bytes() != 0) Wrong("a new agent run finds something to write");
   }
 
-  plan::NodeFacts facts_{.name = "n1"};
+  plan::NodeFacts facts_ = ParseNode({"node", "n1"});
   model::Cluster cluster_{"n1"};
   plan::Planner planner_{facts_};
   ebpf::MemoryTables memory_{SmallCapacities()};

@@ -23,8 +23,8 @@ TEST(Conflicts, TheOlderServiceHasTheAddressAndTheOtherKeepsItsRest) {
   EXPECT_EQ(FrontendsOf(world, "shop/b"), "ClusterIP 172.30.0.11:80, ExternalIP 198.51.100.22:80");
   EXPECT_EQ(
       Text(delta.problems),
-      "Service shop/a: spec.externalIPs: 198.51.100.22:80/TCP is Service shop/b's already, which is older or "
-      "first by name; it is not served for this one");
+      "Service shop/a: spec.externalIPs: 198.51.100.22:80/TCP is Service shop/b's already, which goes first by "
+      "cluster IP, age or name; it is not served for this one");
 }
 
 TEST(Conflicts, OfEqualAgeTheLesserNamespaceAndNameWins) {
@@ -95,8 +95,8 @@ TEST(Conflicts, AnotherWinnerIsAnotherConflict) {
   world.Apply({Web("shop/a", "172.30.0.10"), Web("shop/b", "172.30.0.10"), Web("shop/c", "172.30.0.10")});
   EXPECT_EQ(
       Text(world.Remove(kube::Kind::kService, "shop/a").problems),
-      "Service shop/c: spec.clusterIPs: 172.30.0.10:80/TCP is Service shop/b's already, which is older or "
-      "first by name; it is not served for this one");
+      "Service shop/c: spec.clusterIPs: 172.30.0.10:80/TCP is Service shop/b's already, which goes first by "
+      "cluster IP, age or name; it is not served for this one");
 }
 
 TEST(Conflicts, ANodePortIsClaimedLikeAnAddressAndSaidOnceForBothFamilies) {
@@ -109,14 +109,14 @@ TEST(Conflicts, ANodePortIsClaimedLikeAnAddressAndSaidOnceForBothFamilies) {
   EXPECT_EQ(Text(world.Port("shop/b:http/TCP IPv6").frontends), "ClusterIP [fd00:172:30::11]:80");
   EXPECT_EQ(
       Text(delta.problems),
-      "Service shop/b: spec.ports[].nodePort: 30001/TCP is Service shop/a's already, which is older or first "
-      "by name; it is not served for this one");
+      "Service shop/b: spec.ports[].nodePort: 30001/TCP is Service shop/a's already, which goes first by cluster IP, age or name; it is not served for this one");
 }
 
-TEST(Conflicts, AnExternalIpMayNotTakeAnOlderServicesClusterIp) {
+TEST(Conflicts, AnExternalIpTakesNobodysClusterIpHoweverOldItIs) {
   World world;
-  world.Apply({Web("shop/z", "172.30.0.10").CreatedAt(100),
-               Web("evil/a", "172.30.0.11").CreatedAt(200).ExternalIp("172.30.0.10")});
+  world.Apply({Web("evil/a", "172.30.0.11").CreatedAt(100).ExternalIp("172.30.0.10")});
+  EXPECT_EQ(FrontendsOf(world, "evil/a"), "ClusterIP 172.30.0.11:80, ExternalIP 172.30.0.10:80");
+  world.Apply({Web("shop/z", "172.30.0.10").CreatedAt(200)});
   EXPECT_EQ(FrontendsOf(world, "shop/z"), "ClusterIP 172.30.0.10:80");
   EXPECT_EQ(FrontendsOf(world, "evil/a"), "ClusterIP 172.30.0.11:80");
 }

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+// The maps of the built BPF objects against the C++ types that stand for them: BTF of every key and value,
+// member by member, with offset and size.
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+
+#include <cstddef>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include "fairlead/config.h"
+#include "maps/affinity.h"
+#include "maps/backends.h"
+#include "maps/counters.h"
+#include "maps/frontends.h"
+#include "maps/peers.h"
+#include "maps/rings.h"
+#include "maps/schema.h"
+#include "maps/service_cidrs.h"
+#include "maps/services.h"
+#include "maps/source_ranges.h"
+
+namespace {
+
+struct Member {
+  std::string name;
+  size_t offset = 0;
+  size_t size = 0;
+  friend bool operator==(const Member&, const Member&) = default;
+  friend void PrintTo(const Member& member, std::ostream* out) {
+    *out << fmt::format("{} at {}, {} bytes", member.name, member.offset, member.size);
+  }
+};
+using Members = std::vector<Member>;
+
+struct Struct {
+  size_t size = 0;
+  Members members;
+};
+
+#define MEMBER(type, member)                              \
+  Member {                                                \
+    #member, offsetof(type, member), sizeof(type::member) \
+  }
+
+// By the name that BTF gives the type. A scalar has none.
+const std::map<std::string, Struct> kStructs = {
+    {"ip_addr", {sizeof(ip_addr), {{"", 0, 16}}}},
+    {"frontend_key",
+     {sizeof(frontend_key),
+      {MEMBER(frontend_key, addr), MEMBER(frontend_key, port), MEMBER(frontend_key, proto),
+       MEMBER(frontend_key, scope), MEMBER(frontend_key, reserved)}}},
+    {"frontend",
+     {sizeof(frontend),
+      {MEMBER(frontend, offset), MEMBER(frontend, count), MEMBER(frontend, algorithm),
+       MEMBER(frontend, flags)}}},
+    {"frontend_slot",
+     {sizeof(frontend_slot),
+      {MEMBER(frontend_slot, addr), MEMBER(frontend_slot, port), MEMBER(frontend_slot, proto),
+       MEMBER(frontend_slot, scope), MEMBER(frontend_slot, service_id), MEMBER(frontend_slot, value)}}},
+    {"record", {sizeof(record), {{"", 0, sizeof(record)}}}},
+    {"run",
+     {sizeof(run),
+      {MEMBER(run, service_id), MEMBER(run, length), MEMBER(run, draining), MEMBER(run, ring),
+       MEMBER(run, ring_size), MEMBER(run, affinity_timeout_s), MEMBER(run, source_set),
+       MEMBER(run, reserved), MEMBER(run, kind)}}},
+    {"backend",
+     {sizeof(backend),
+      {MEMBER(backend, addr), MEMBER(backend, id), MEMBER(backend, ifindex), MEMBER(backend, port),
+       MEMBER(backend, weight), MEMBER(backend, flags), MEMBER(backend, reserved), MEMBER(backend, kind)}}},
+    {"ring_chunk", {sizeof(ring_chunk), {MEMBER(ring_chunk, slot)}}},
+    {"service",
+     {sizeof(service),
+      {MEMBER(service, ns), MEMBER(service, name), MEMBER(service, port), MEMBER(service, proto),
+       MEMBER(service, family), MEMBER(service, reserved)}}},
+    {"service_cidr",
+     {sizeof(service_cidr),
+      {MEMBER(service_cidr, base), MEMBER(service_cidr, mask), MEMBER(service_cidr, in_use)}}},
+    {"source_range_key",
+     {sizeof(source_range_key),
+      {MEMBER(source_range_key, prefix_bits), MEMBER(source_range_key, source_set),
+       MEMBER(source_range_key, addr)}}},
+    {"source_range", {sizeof(source_range), {MEMBER(source_range, service_id)}}},
+    {"affinity_key",
+     {sizeof(affinity_key),
+      {MEMBER(affinity_key, client), MEMBER(affinity_key, service_id), MEMBER(affinity_key, kind)}}},
+    {"affinity",
+     {sizeof(affinity),
+      {MEMBER(affinity, last_used_ns), MEMBER(affinity, backend_id), MEMBER(affinity, reserved)}}},
+    {"counter", {sizeof(counter), {MEMBER(counter, count)}}},
+    {"traffic", {sizeof(traffic), {MEMBER(traffic, connections)}}},
+    {"peer",
+     {sizeof(peer),
+      {MEMBER(peer, frontend), MEMBER(peer, backend), MEMBER(peer, frontend_port), MEMBER(peer, backend_port),
+       MEMBER(peer, service_id), MEMBER(peer, backend_id), MEMBER(peer, proto), MEMBER(peer, reserved)}}},
+    {"peers", {sizeof(peers), {MEMBER(peers, peer), MEMBER(peers, next), MEMBER(peers, reserved)}}},
+    {"schema",
+     {sizeof(schema),
+      {MEMBER(schema, version), MEMBER(schema, frontend_slots), MEMBER(schema, hash_seed),
+       MEMBER(schema, cgroup_id), MEMBER(schema, agent_started), MEMBER(schema, agent_pid),
+       MEMBER(schema, reserved)}}},
+    {"fairlead_config",
+     {sizeof(fairlead_config),
+      {MEMBER(fairlead_config, node_netns_cookie), MEMBER(fairlead_config, hash_seed),
+       MEMBER(fairlead_config, frontend_mask), MEMBER(fairlead_config, reserved)}}},
+};
+
+// A table of maps/: the names of its key and value types (or "" for a scalar) and its kind.
+struct Table {
+  std::string key;
+  size_t key_size = 0;
+  std::string value;
+  size_t value_size = 0;
+  bpf_map_type kind = BPF_MAP_TYPE_UNSPEC;
+};
+
+template <typename T>
+Table TableOf(std::string key, std::string value) {
+  return {std::move(key), sizeof(typename T::Key), std::move(value), sizeof(typename T::Value), T::kKind};
+}
+
+const std::map<std::string, Table> kTables = {
+    {frontends_table::kName, TableOf<frontends_table>("", "frontend_slot")},
+    {backends_table::kName, TableOf<backends_table>("", "record")},
+    {rings_table::kName, TableOf<rings_table>("", "ring_chunk")},
+    {services_table::kName, TableOf<services_table>("", "service")},
+    {service_cidrs_table::kName, TableOf<service_cidrs_table>("", "service_cidr")},
+    {source_ranges_table::kName, TableOf<source_ranges_table>("source_range_key", "source_range")},
+    {affinity_table::kName, TableOf<affinity_table>("affinity_key", "affinity")},
+    {counters_table::kName, TableOf<counters_table>("", "counter")},
+    {service_traffic_table::kName, TableOf<service_traffic_table>("", "traffic")},
+    {backend_traffic_table::kName, TableOf<backend_traffic_table>("", "traffic")},
+    {connected_peer_table::kName, TableOf<connected_peer_table>("", "peer")},
+    {datagram_peers_table::kName, TableOf<datagram_peers_table>("", "peers")},
+    {schema_table::kName, TableOf<schema_table>("", "schema")},
+};
+
+struct CloseObject {
+  void operator()(bpf_object* object) const { bpf_object__close(object); }
+};
+using Object = std::unique_ptr<bpf_object, CloseObject>;
+
+std::vector<std::filesystem::path> ObjectFiles() {
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(FAIRLEAD_BINARY_DIR "/bpf")) {
+    if (entry.path().extension() == ".o") files.push_back(entry.path());
+  }
+  return files;
+}
+
+Members MembersOf(const btf* types, const btf_type* type) {
+  Members members;
+  for (uint32_t i = 0; i < btf_vlen(type); ++i) {
+    const btf_member& member = btf_members(type)[i];
+    members.push_back({btf__name_by_offset(types, member.name_off), btf_member_bit_offset(type, i) / 8,
+                       static_cast<size_t>(btf__resolve_size(types, member.type))});
+  }
+  return members;
+}
+
+// Every struct of ours that the object's BTF names, wherever it occurs.
+class LayoutTest : public testing::TestWithParam<std::filesystem::path> {
+ protected:
+  void SetUp() override {
+    libbpf_set_print(nullptr);
+    object_.reset(bpf_object__open(GetParam().c_str()));
+    ASSERT_TRUE(object_) << GetParam();
+    types_ = bpf_object__btf(object_.get());
+    ASSERT_TRUE(types_) << "no BTF";
+  }
+
+  const btf_type* Resolve(uint32_t id) const {
+    int resolved = btf__resolve_type(types_, id);
+    return resolved < 0 ? nullptr : btf__type_by_id(types_, static_cast<uint32_t>(resolved));
+  }
+
+  void ExpectType(const std::string& what, uint32_t id, const std::string& name, size_t size) const {
+    const btf_type* type = Resolve(id);
+    ASSERT_TRUE(type) << what << " has no BTF";
+    EXPECT_EQ(static_cast<size_t>(btf__resolve_size(types_, id)), size) << what;
+    if (name.empty()) {
+      EXPECT_EQ(btf_kind(type), BTF_KIND_INT) << what;
+    } else {
+      EXPECT_EQ(btf__name_by_offset(types_, type->name_off), name) << what;
+    }
+  }
+
+  Object object_;
+  const btf* types_ = nullptr;
+};
+
+TEST_P(LayoutTest, EveryMapIsATableWithTypedKeyAndValue) {
+  bpf_map* map = nullptr;
+  size_t tables = 0;
+  bpf_object__for_each_map(map, object_.get()) {
+    if (bpf_map__is_internal(map)) continue;
+    ++tables;
+    std::string name = bpf_map__name(map);
+    SCOPED_TRACE(name);
+    auto table = kTables.find(name);
+    ASSERT_NE(table, kTables.end()) << "a map that maps/ does not know";
+    EXPECT_EQ(bpf_map__type(map), table->second.kind);
+    EXPECT_EQ(bpf_map__key_size(map), table->second.key_size);
+    EXPECT_EQ(bpf_map__value_size(map), table->second.value_size);
+    ExpectType("key", bpf_map__btf_key_type_id(map), table->second.key, table->second.key_size);
+    ExpectType("value", bpf_map__btf_value_type_id(map), table->second.value, table->second.value_size);
+    EXPECT_LE(name.size(), 15U) << "the kernel cuts map names at 15 bytes";
+  }
+  EXPECT_GT(tables, 0U);
+}
+
+TEST_P(LayoutTest, EveryStructHasTheSameMembersInBothLanguages) {
+  size_t compared = 0;
+  for (uint32_t id = 1; id < btf__type_cnt(types_); ++id) {
+    const btf_type* type = btf__type_by_id(types_, id);
+    if (!btf_is_struct(type)) continue;
+    auto wanted = kStructs.find(btf__name_by_offset(types_, type->name_off));
+    if (wanted == kStructs.end()) continue;
+    EXPECT_EQ(type->size, wanted->second.size) << wanted->first;
+    EXPECT_EQ(MembersOf(types_, type), wanted->second.members) << wanted->first;
+    ++compared;
+  }
+  EXPECT_GT(compared, 5U);
+}
+
+TEST_P(LayoutTest, TheConfigurationIsTheRodataTheAgentFills) {
+  int id = btf__find_by_name_kind(types_, "fairlead_config", BTF_KIND_STRUCT);
+  ASSERT_GT(id, 0);
+  EXPECT_EQ(btf__type_by_id(types_, static_cast<uint32_t>(id))->size, sizeof(fairlead_config));
+}
+
+INSTANTIATE_TEST_SUITE_P(Objects, LayoutTest, testing::ValuesIn(ObjectFiles()), [](const auto& file) {
+  std::string name = file.param.stem().stem().string();
+  return name;
+});
+
+TEST(Layout, EveryTableAndStructOccursInSomeObject) {
+  std::set<std::string> maps, structs;
+  for (const auto& file : ObjectFiles()) {
+    Object object(bpf_object__open(file.c_str()));
+    ASSERT_TRUE(object);
+    bpf_map* map = nullptr;
+    bpf_object__for_each_map(map, object.get()) maps.insert(bpf_map__name(map));
+    const btf* types = bpf_object__btf(object.get());
+    for (uint32_t id = 1; id < btf__type_cnt(types); ++id) {
+      const btf_type* type = btf__type_by_id(types, id);
+      if (btf_is_struct(type)) structs.insert(btf__name_by_offset(types, type->name_off));
+    }
+  }
+  for (const auto& [name, table] : kTables) EXPECT_TRUE(maps.contains(name)) << name << " is in no object";
+  for (const auto& [name, layout] : kStructs)
+    EXPECT_TRUE(structs.contains(name)) << name << " is compared nowhere";
+}
+
+}  // namespace

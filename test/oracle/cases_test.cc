@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every case of test/oracle/cases against the real agent on real sockets, as far as its flows start on this
+// node. Cases of one cluster section follow each other and share a lab and an agent.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <iostream>
+#include <memory>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "test/support/oracle_runner.h"
+
+namespace fairlead::test {
+namespace {
+
+std::vector<std::string> ArgumentsFor(const OracleCluster& cluster) {
+  std::vector<std::string> arguments;
+  if (!cluster.cidr.empty()) arguments.insert(arguments.end(), {"--cluster-cidr", cluster.cidr});
+  if (cluster.masquerade_all) arguments.push_back("--masquerade-all");
+  if (!cluster.nodeport_addresses.empty())
+    arguments.insert(arguments.end(),
+                     {"--nodeport-addresses", fmt::format("{}", fmt::join(cluster.nodeport_addresses, ","))});
+  if (!cluster.localhost_nodeports) arguments.push_back("--iptables-localhost-nodeports=false");
+  return arguments;
+}
+
+// The lab and the agent of the cluster section in play.
+struct Session {
+  explicit Session(const OracleCluster& section)
+      : cluster(section), lab(section.more_addresses), agent(lab, ArgumentsFor(section)) {
+    agent.Remove("node.json");  // the cases bring their own
+    agent.Start();
+  }
+
+  OracleCluster cluster;
+  Lab lab;
+  Agent agent;
+};
+
+std::unique_ptr<Session> session;
+
+// Ends the last session, and says what the cases hold that was not judged.
+class Summary : public testing::Environment {
+ public:
+  void TearDown() override {
+    session.reset();
+    if (total.Judged() > 0)
+      std::cout << fmt::format(
+          "oracle: {} flows and {} http checks judged; not from this node, runs with the packet path: {}\n",
+          total.flows, total.http, total.NotJudged());
+  }
+  OracleCount total;
+};
+Summary* const summary = static_cast<Summary*>(testing::AddGlobalTestEnvironment(new Summary));
+
+class OracleTest : public testing::TestWithParam<OracleCase> {};
+
+TEST_P(OracleTest, Holds) {
+  if (const auto why = WhyNoLab()) GTEST_SKIP() << *why;
+  const OracleCase& played = GetParam();
+  try {
+    if (!session || session->cluster != played.cluster) {
+      session.reset();
+      session = std::make_unique<Session>(played.cluster);
+    }
+    OracleRunner runner(session->lab, session->agent);
+    for (const auto& failure : runner.Play(played)) ADD_FAILURE() << failure;
+    if (HasFailure()) std::cout << session->agent.Log();
+    summary->total += runner.Count();
+    if (runner.Count().Judged() == 0)
+      GTEST_SKIP() << "not from this node, runs with the packet path: " << runner.Count().NotJudged();
+  } catch (const std::exception& e) {
+    session.reset();  // in an unknown state
+    FAIL() << e.what();
+  }
+}
+
+std::string NameOf(const testing::TestParamInfo<OracleCase>& info) {
+  std::string name = info.param.name;
+  std::ranges::replace(name, '-', '_');
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, OracleTest,
+                         testing::ValuesIn(ReadOracleCases(FAIRLEAD_SOURCE_DIR "/test/oracle/cases")),
+                         NameOf);
+
+}  // namespace
+}  // namespace fairlead::test
