@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// fairlead, the node agent: read options, build the parts, run, shut down in reverse order. SIGTERM and SIGINT end
-// the agent and leave the datapath standing; --cleanup removes it.
+// fairlead, the node agent: read options, build the parts, run, shut down in reverse order. SIGTERM and
+// SIGINT end the agent and leave the datapath standing; --cleanup removes it.
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -10,11 +10,13 @@
 
 #include "agent/base/log.h"
 #include "agent/datapath/ebpf/ebpf.h"
+#include "agent/datapath/ebpf/probe.h"
 #include "agent/kube/source.h"
 #include "agent/options.h"
+#include "agent/run/dry_run.h"
 #include "agent/run/health.h"
-#include "agent/run/kept_listener.h"
 #include "agent/run/inbox.h"
+#include "agent/run/kept_listener.h"
 #include "agent/run/metrics.h"
 #include "agent/run/node_addresses.h"
 #include "agent/run/pages.h"
@@ -23,6 +25,8 @@
 
 namespace fairlead {
 namespace {
+
+constexpr std::chrono::seconds kDryRunDeadline{60};
 
 std::string HostName() {
   char name[256] = {};
@@ -61,6 +65,23 @@ Result<std::unique_ptr<kube::Source>> OpenSource(const Options& options, const s
   return kube::OpenApiServer(api);
 }
 
+// ebpf is the mode there is; auto takes it or says what this kernel lacks. The probes cost some 100 ms, so
+// they are asked only when something is wrong.
+Result<std::unique_ptr<ebpf::EbpfDatapath>> OpenDatapath(const Options& options) {
+  if (options.proxy_mode != "auto" && options.proxy_mode != "ebpf") {
+    return Fail(ErrorKind::kUnsupported, "mode {}: this version has ebpf only; expected auto or ebpf",
+                options.proxy_mode);
+  }
+  auto datapath =
+      ebpf::EbpfDatapath::Open({options.bpffs_dir, options.cgroup, options.capacities}, options.netns_dirs);
+  if (datapath) return datapath;
+  std::string reason;
+  bool able = ebpf::CanRunEbpf(ebpf::ProbeKernel({options.cgroup, options.bpffs_dir, false}), &reason);
+  std::string message = fmt::format("mode ebpf: {}", datapath.error().message);
+  if (!able) message += "; " + reason;
+  return Fail(datapath.error().kind, "{}", message);
+}
+
 // Signals that end the agent, as a descriptor. Call before any thread starts, so that all inherit the mask.
 Fd CatchSignals() {
   sigset_t signals;
@@ -78,13 +99,19 @@ Result<void> RunAgent(const Options& options) {
   auto facts = FactsFrom(options);
   if (!facts) return std::unexpected(facts.error());
   spdlog::info("fairlead {} on node {}", FAIRLEAD_VERSION, facts->name);
+  run::Inbox inbox;  // before the source that fills it, so that it goes after it
   auto source = OpenSource(options, facts->name);
   if (!source) return std::unexpected(source.error());
+  if (options.dry_run) {
+    auto plan = run::PlanOnce(std::move(*source), *facts, kDryRunDeadline);
+    if (!plan) return std::unexpected(plan.error());
+    std::fputs(plan->c_str(), stdout);
+    return {};
+  }
 
-  auto datapath =
-      ebpf::EbpfDatapath::Open({options.bpffs_dir, options.cgroup, options.capacities}, options.netns_dirs);
-  if (!datapath) return std::unexpected(std::move(datapath.error()).In("ebpf mode"));
-  const std::string reason = "this kernel runs the socket programs";
+  auto datapath = OpenDatapath(options);
+  if (!datapath) return std::unexpected(datapath.error());
+  const std::string reason = options.proxy_mode == "auto" ? "this kernel can run it" : "asked for";
   spdlog::info("mode ebpf: {}; socket programs attach to {}", reason, (*datapath)->kernel().cgroup_path());
 
   run::Metrics metrics;
@@ -92,7 +119,6 @@ Result<void> RunAgent(const Options& options) {
   run::Health health(options.sync_period);
   auto addresses = run::NodeAddresses::Open();
   if (!addresses) return std::unexpected(addresses.error());
-  run::Inbox inbox;
   run::Syncer syncer(options, std::move(*facts), inbox, *addresses, **datapath, health, metrics);
 
   spdlog::info("source: {}", (*source)->Describe());
@@ -106,7 +132,8 @@ Result<void> RunAgent(const Options& options) {
   run::KeptListener health_pages("--healthz-bind-address", options.healthz_bind_address,
                                  [&] { return run::HealthPages(health, metrics); });
   run::KeptListener metrics_pages("--metrics-bind-address", options.metrics_bind_address, [&] {
-    return run::MetricsPages(metrics, [&] { return run::ModeChoice{"ebpf", reason}; }, WriteConfigJson(options));
+    return run::MetricsPages(
+        metrics, [&] { return run::ModeChoice{"ebpf", reason}; }, WriteConfigJson(options));
   });
   for (run::KeptListener* pages : {&health_pages, &metrics_pages}) {
     if (auto listening = pages->Try(); !listening) {
@@ -155,4 +182,6 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace fairlead
 
-int main(int argc, char** argv) { return fairlead::Main(argc, argv); }
+int main(int argc, char** argv) {
+  return fairlead::Main(argc, argv);
+}

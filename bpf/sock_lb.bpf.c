@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Translates Service addresses at the socket, before a packet exists. Attached to a cgroup v2.
 //
-//   connect4/6     TCP and connected UDP: 1 read the destination  2 find its frontend  3 refuse, where the Service
+//   connect4/6     TCP and connected UDP: 1 read the destination  2 find its frontend  3 refuse, where the
+//   Service
 //                  says so  4 pick a backend  5 remember both in the socket  6 rewrite the destination
-//   sendmsg4/6     unconnected UDP: the same, but a socket keeps its backend for a frontend while that one stands
-//   recvmsg4/6     a datagram from a remembered backend carries the frontend's address again
+//   sendmsg4/6     unconnected UDP: the same, but a socket keeps its backend for a frontend while that one
+//   stands recvmsg4/6     a datagram from a remembered backend carries the frontend's address again
 //   getpeername4/6 likewise
 //
-// A refusal is an errno of the call: ECONNREFUSED where a packet would be answered by a reset, EHOSTUNREACH where it
-// would be dropped. Never EPERM: kernel clients (NFS, SMB, Ceph) retry that in a loop.
+// A refusal is an errno of the call: ECONNREFUSED where a packet would be answered by a reset, EHOSTUNREACH
+// where it would be dropped. Never EPERM: kernel clients (NFS, SMB, Ceph) retry that in a loop.
 #include "lib/base.bpf.h"
 #include "lib/count.bpf.h"
 #include "lib/frontend.bpf.h"
@@ -67,10 +68,11 @@ INLINE bool is_loopback(const struct ip_addr* addr) {
   return addr->halves[0] == 0 && addr->words[2] == 0 && addr->words[3] == bpf_htonl(1);
 }
 
-// Finds the frontend of a destination: exactly, else as a NodePort of this node. VERDICT_TRANSLATED with `found`
-// filled, or how the call ends.
+// Finds the frontend of a destination: exactly, else as a NodePort of this node. VERDICT_TRANSLATED with
+// `found` filled, or how the call ends.
 INLINE enum verdict find(struct bpf_sock_addr* ctx, const struct call* call, struct frontend* found) {
-  struct frontend_key key = {.addr = call->addr, .port = call->port, .proto = call->proto, .scope = SCOPE_CLUSTER};
+  struct frontend_key key = {
+      .addr = call->addr, .port = call->port, .proto = call->proto, .scope = SCOPE_CLUSTER};
   *found = frontend_get(&key);
   if (found->flags) return VERDICT_TRANSLATED;
 
@@ -100,8 +102,8 @@ INLINE enum verdict pick(struct bpf_sock_addr* ctx, struct frontend frontend, co
     backend = affinity_get(frontend, run, &client, now_ns);
   }
   if (!backend && frontend.algorithm == ALGORITHM_MAGLEV) {
-    // There is no source port yet: the socket stands for the flow. A datagram socket so gets the same backend again
-    // when it has to choose anew and the backend is still there.
+    // There is no source port yet: the socket stands for the flow. A datagram socket so gets the same backend
+    // again when it has to choose anew and the backend is still there.
     __u64 hash = bpf_get_socket_cookie(ctx) * 0x9e3779b97f4a7c15ULL;
     backend = run_maglev(frontend, run, hash >> 32);
   }
@@ -118,7 +120,8 @@ INLINE enum verdict choose(struct bpf_sock_addr* ctx, const struct call* call, s
   enum verdict verdict = find(ctx, call, &frontend);
   if (verdict != VERDICT_TRANSLATED) return verdict;
   if (!frontend.count)
-    return frontend.flags & FRONTEND_DROP_IF_EMPTY ? VERDICT_DROP_NO_LOCAL_ENDPOINT : VERDICT_REJECT_NO_ENDPOINT;
+    return frontend.flags & FRONTEND_DROP_IF_EMPTY ? VERDICT_DROP_NO_LOCAL_ENDPOINT
+                                                   : VERDICT_REJECT_NO_ENDPOINT;
 
   const struct run* run = run_head(frontend);
   if (!run) return VERDICT_DROP_BROKEN_TABLE;
@@ -214,25 +217,41 @@ INLINE int reverse(struct bpf_sock_addr* ctx, bool v6, bool datagrams) {
 }
 
 SEC("cgroup/connect4")
-int sock_connect4(struct bpf_sock_addr* ctx) { return connect(ctx, false); }
+int sock_connect4(struct bpf_sock_addr* ctx) {
+  return connect(ctx, false);
+}
 
 SEC("cgroup/connect6")
-int sock_connect6(struct bpf_sock_addr* ctx) { return connect(ctx, true); }
+int sock_connect6(struct bpf_sock_addr* ctx) {
+  return connect(ctx, true);
+}
 
 SEC("cgroup/sendmsg4")
-int sock_sendmsg4(struct bpf_sock_addr* ctx) { return sendmsg(ctx, false); }
+int sock_sendmsg4(struct bpf_sock_addr* ctx) {
+  return sendmsg(ctx, false);
+}
 
 SEC("cgroup/sendmsg6")
-int sock_sendmsg6(struct bpf_sock_addr* ctx) { return sendmsg(ctx, true); }
+int sock_sendmsg6(struct bpf_sock_addr* ctx) {
+  return sendmsg(ctx, true);
+}
 
 SEC("cgroup/recvmsg4")
-int sock_recvmsg4(struct bpf_sock_addr* ctx) { return reverse(ctx, false, true); }
+int sock_recvmsg4(struct bpf_sock_addr* ctx) {
+  return reverse(ctx, false, true);
+}
 
 SEC("cgroup/recvmsg6")
-int sock_recvmsg6(struct bpf_sock_addr* ctx) { return reverse(ctx, true, true); }
+int sock_recvmsg6(struct bpf_sock_addr* ctx) {
+  return reverse(ctx, true, true);
+}
 
 SEC("cgroup/getpeername4")
-int sock_getpeername4(struct bpf_sock_addr* ctx) { return reverse(ctx, false, false); }
+int sock_getpeername4(struct bpf_sock_addr* ctx) {
+  return reverse(ctx, false, false);
+}
 
 SEC("cgroup/getpeername6")
-int sock_getpeername6(struct bpf_sock_addr* ctx) { return reverse(ctx, true, false); }
+int sock_getpeername6(struct bpf_sock_addr* ctx) {
+  return reverse(ctx, true, false);
+}

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Finds connected UDP sockets whose backend is gone. An iterator over the socket storage that sock_lb keeps: it sees
-// the sockets of every network namespace, and only those that were translated. Each finding is written to the
-// reader as one struct stale_socket; the agent closes them (agent/datapath/ebpf/sweep.h).
+// Finds connected UDP sockets whose backend is gone. An iterator over the socket storage that sock_lb keeps:
+// it sees the sockets of every network namespace, and only those that were translated. Each finding is
+// written to the reader as one struct stale_socket; the agent closes them (agent/datapath/ebpf/sweep.h).
 //
-// A backend is gone when the run of the frontend that the socket connected to neither offers it nor lets it drain.
+// A backend is gone when the run of the frontend that the socket connected to neither offers it nor lets it
+// drain.
 #include "lib/base.bpf.h"
 #include "lib/frontend.bpf.h"
 #include "lib/kernel.bpf.h"
@@ -15,7 +16,8 @@ char _license[] SEC("license") = "Dual BSD/GPL";
 
 #define AF_INET6 10
 
-// The frontend of an address that the socket once connected to, whatever made it one: itself or as a NodePort.
+// The frontend of an address that the socket once connected to, whatever made it one: itself or as a
+// NodePort.
 INLINE struct frontend frontend_of(const struct peer* peer) {
   struct frontend_key key = {
       .addr = peer->frontend, .port = peer->frontend_port, .proto = peer->proto, .scope = SCOPE_CLUSTER};
@@ -36,11 +38,12 @@ int find_stale(struct bpf_iter__bpf_sk_storage_map* ctx) {
   struct sock* sk = ctx->sk;
   const struct peer* value = ctx->value;
   if (!sk || !value || value->proto != IPPROTO_UDP) return 0;
+  if (!sk->__sk_common.skc_dport) return 0;  // disconnected since, perhaps by us
   struct peer peer = *value;
   if (stands(&peer)) return 0;
 
   struct stale_socket found = {
-      .cookie = sk->__sk_common.skc_cookie.counter,
+      .cookie = bpf_get_socket_cookie(sk),
       .netns = sk->__sk_common.skc_net.net->ns.inum,
       .family = sk->__sk_common.skc_family,
       .local_port = bpf_htons(sk->__sk_common.skc_num),

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 // affinity: which backend a client of a service with session affinity has. Writers and readers: the programs;
-// fairleadctl reads. An entry counts while now - last_used_ns is under the run's affinity_timeout_s and the run
-// still offers the backend; each new connection renews it. LRU: under pressure the longest unused client is forgotten.
+// fairleadctl reads. An entry counts while now - last_used_ns is under the run's affinity_timeout_s and the
+// run still offers the backend; each new connection renews it. LRU: under pressure the longest unused client
+// is forgotten.
 #ifndef FAIRLEAD_MAPS_AFFINITY_H_
 #define FAIRLEAD_MAPS_AFFINITY_H_
 
@@ -9,7 +10,8 @@
 
 enum affinity_client {
   AFFINITY_ADDRESS = 1,  // a client outside this node: its source address
-  AFFINITY_NETNS = 2,    // a pod of this node, or the node: halves[1] is the network namespace's cookie, host order
+  AFFINITY_NETNS =
+      2,  // a pod of this node, or the node: halves[1] is the network namespace's cookie, host order
 };
 
 struct affinity_key {

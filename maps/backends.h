@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
-// backends: the arena. Runs of 32-byte records: a head, then the backends a new flow may be given, then the draining
-// ones, which keep the UDP flows they have. Both parts are sorted by backend id, so that "does this run still hold
-// that backend" is a short search. A weight is so many copies of the record.
+// backends: the arena. Runs of 32-byte records: a head, then the backends a new flow may be given, then the
+// draining ones, which keep the UDP flows they have. Both parts are sorted by backend id, so that "does this
+// run still hold that backend" is a short search. A weight is so many copies of the record.
 //
-// Writer: the agent, alone, through mmap; a run is complete before any frontend points at it, never changes while
-// one does, and its records are reused only after an RCU grace period. Readers: the programs; fairleadctl.
+// Writer: the agent, alone, through mmap; a run is complete before any frontend points at it, never changes
+// while one does, and its records are reused only after an RCU grace period. Readers: the programs;
+// fairleadctl.
 #ifndef FAIRLEAD_MAPS_BACKENDS_H_
 #define FAIRLEAD_MAPS_BACKENDS_H_
 

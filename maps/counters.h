@@ -10,12 +10,12 @@ struct counter {
   __u64 count;
 };
 
-// Index: program * VERDICT_COUNT + verdict. NOT_OURS is not counted on the socket path: most calls are, and a count
-// would cost more than the decision.
-FAIRLEAD_TABLE(counters, BPF_MAP_TYPE_PERCPU_ARRAY, 0, __u32, struct counter, PROGRAM_COUNT * VERDICT_COUNT);
+// Index: program * VERDICT_COUNT + verdict. NOT_OURS is not counted on the socket path: most calls are, and a
+// count would cost more than the decision.
+FAIRLEAD_TABLE(counters, BPF_MAP_TYPE_PERCPU_ARRAY, 0, __u32, struct counter, PROGRAM_COUNT* VERDICT_COUNT);
 
-// What a service port or a backend was given; index is its id. Shared by all CPUs (atomic adds): a per-CPU array of
-// every backend would take 150 MB on a node with 64 CPUs.
+// What a service port or a backend was given; index is its id. Shared by all CPUs (atomic adds): a per-CPU
+// array of every backend would take 150 MB on a node with 64 CPUs.
 struct traffic {
   __u64 connections;  // new ones, or datagram flows
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
-// One declaration a table. In BPF it is the map; in C++ a type that names key, value, kind and name, so that a map
-// cannot be given the wrong struct (agent/datapath/ebpf/table.h). `entries` is the size without configuration; the
-// loader sets the real one.
+// One declaration a table. In BPF it is the map; in C++ a type that names key, value, kind and name, so that
+// a map cannot be given the wrong struct (agent/datapath/ebpf/table.h). `entries` is the size without
+// configuration; the loader sets the real one.
 #ifndef FAIRLEAD_MAPS_DEFINE_H_
 #define FAIRLEAD_MAPS_DEFINE_H_
 

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 // frontends: what address, port and protocol belongs to which run of backends.
 //
-// An open-addressed hash table (linear probing) in an mmap-able array: a lookup is inlined loads and no helper call.
-// Writer: the agent, alone, through mmap. Readers: the programs; fairleadctl.
+// An open-addressed hash table (linear probing) in an mmap-able array: a lookup is inlined loads and no
+// helper call. Writer: the agent, alone, through mmap. Readers: the programs; fairleadctl.
 //
 // A slot's life (offsets are of the whole slot):
 //   empty      key 0, value 0     ends a probe
 //   live       key set, value set
 //   dead       key set, value 0   probes go on past it; the same key may be revived by storing a value
-// A value is one 8-byte word, stored last when a slot comes alive and first when it dies: a reader sees the old
-// entry or the new one. A dead slot is emptied, or given to another key, only after an RCU grace period.
+// A value is one 8-byte word, stored last when a slot comes alive and first when it dies: a reader sees the
+// old entry or the new one. A dead slot is emptied, or given to another key, only after an RCU grace period.
 #ifndef FAIRLEAD_MAPS_FRONTENDS_H_
 #define FAIRLEAD_MAPS_FRONTENDS_H_
 
@@ -18,11 +18,12 @@
 #include "maps/define.h"
 
 struct frontend_key {
-  struct ip_addr addr;  // NodePorts: the unspecified address of the family stands for every address of the node
-  __be16 port;          // 0 with SCOPE_ADDRESS
-  __u8 proto;           // IPPROTO_*; 0 with SCOPE_ADDRESS
-  __u8 scope;           // enum frontend_scope
-  __u32 reserved;       // 0
+  struct ip_addr
+      addr;        // NodePorts: the unspecified address of the family stands for every address of the node
+  __be16 port;     // 0 with SCOPE_ADDRESS
+  __u8 proto;      // IPPROTO_*; 0 with SCOPE_ADDRESS
+  __u8 scope;      // enum frontend_scope
+  __u32 reserved;  // 0
 };
 WIRE_ASSERT(sizeof(struct frontend_key) == 24, "frontend_key has no hidden padding");
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
-// connected_peer, datagram_peers: what a socket must remember of its translation. Socket storage: it is made with the
-// first translation, dies with the socket, and cannot be evicted. Writers and readers: the programs of sock_lb; the
-// socket iterator of the agent reads it to find sockets of removed backends.
+// connected_peer, datagram_peers: what a socket must remember of its translation. Socket storage: it is made
+// with the first translation, dies with the socket, and cannot be evicted. Writers and readers: the programs
+// of sock_lb; the socket iterator of the agent reads it to find sockets of removed backends.
 #ifndef FAIRLEAD_MAPS_PEERS_H_
 #define FAIRLEAD_MAPS_PEERS_H_
 
@@ -22,8 +22,9 @@ WIRE_ASSERT(sizeof(struct peer) == 48, "peer has no padding");
 
 struct peers {
   struct peer peer[DATAGRAM_PEERS];
-  __u32 next;  // the entry that gives way when all are used
-  __u32 reserved;
+  __u32 next;    // the entry that gives way when all are used
+  __u32 latest;  // the entry that the last datagram went by: where two frontends share a backend, an answer
+                 // is its
 };
 
 // A connected socket, TCP or UDP: one peer.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
-// rings: Maglev tables (Eisenbud et al., NSDI 2016). A ring is whole elements of 32 slots; slot s of a ring that
-// begins at element r is rings[r + s / 32].slot[s % 32], the index of a backend in its run.
+// rings: Maglev tables (Eisenbud et al., NSDI 2016). A ring is whole elements of 32 slots; slot s of a ring
+// that begins at element r is rings[r + s / 32].slot[s % 32], the index of a backend in its run.
 //
-// Writer: the agent, alone, through mmap, before the run that names the ring is pointed at; reused only after an
-// RCU grace period. Readers: the programs.
+// Writer: the agent, alone, through mmap, before the run that names the ring is pointed at; reused only after
+// an RCU grace period. Readers: the programs.
 #ifndef FAIRLEAD_MAPS_RINGS_H_
 #define FAIRLEAD_MAPS_RINGS_H_
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
-// schema: what the pinned tables were made with. Writer: the loader, once, when it makes the tables. Readers: the
-// loader of a later start (same version: adopt; other: migrate or refuse), fairleadctl.
+// schema: what the pinned tables were made with. Writer: the loader, once, when it makes the tables. Readers:
+// the loader of a later start (same version: adopt; other: migrate or refuse), fairleadctl.
 #ifndef FAIRLEAD_MAPS_SCHEMA_H_
 #define FAIRLEAD_MAPS_SCHEMA_H_
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
-// source_ranges: the prefixes of loadBalancerSourceRanges, as numbered sets. A run names its set, so a change of the
-// ranges is a new set and flips together with the run; the old set goes after it. A client that matches no prefix of
-// the set is dropped. Writer: the agent. Readers: the programs.
+// source_ranges: the prefixes of loadBalancerSourceRanges, as numbered sets. A run names its set, so a change
+// of the ranges is a new set and flips together with the run; the old set goes after it. A client that
+// matches no prefix of the set is dropped. Writer: the agent. Readers: the programs.
 #ifndef FAIRLEAD_MAPS_SOURCE_RANGES_H_
 #define FAIRLEAD_MAPS_SOURCE_RANGES_H_
 
@@ -18,7 +18,7 @@ struct source_range {
   __u32 service_id;  // whose, for people
 };
 
-FAIRLEAD_TABLE(source_ranges, BPF_MAP_TYPE_LPM_TRIE, BPF_F_NO_PREALLOC, struct source_range_key, struct source_range,
-               1024);
+FAIRLEAD_TABLE(source_ranges, BPF_MAP_TYPE_LPM_TRIE, BPF_F_NO_PREALLOC, struct source_range_key,
+               struct source_range, 1024);
 
 #endif  // FAIRLEAD_MAPS_SOURCE_RANGES_H_

@@ -135,6 +135,7 @@ check vagrant scripts/check-vagrant.sh
 mapfile -t programs < <(
   find "$BUILD_DIR/test" -maxdepth 1 -type f -executable | while read -r path; do
     case $(basename "$path") in
+      test_* | bench_*) continue ;;  # what tests and benches run, not tests
       unit_*) rank=1 ;;
       story) rank=2 ;;
       layout) rank=3 ;;

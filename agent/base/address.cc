@@ -70,7 +70,9 @@ bool Cidr::Contains(const Address& address) const {
   return std::memcmp(&masked, &base.raw, sizeof(masked)) == 0;
 }
 
-std::string Cidr::ToString() const { return fmt::format("{}/{}", base.ToString(), bits); }
+std::string Cidr::ToString() const {
+  return fmt::format("{}/{}", base.ToString(), bits);
+}
 
 Result<Cidr> Cidr::Parse(std::string_view text) {
   size_t slash = text.find('/');

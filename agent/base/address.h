@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Addresses, prefixes and families as the agent handles them: struct ip_addr of wire.h with comparison, text and
-// parsing. All bytes in network order; IPv4 is IPv4-mapped. Ports here are host order unless the name says be16.
+// Addresses, prefixes and families as the agent handles them: struct ip_addr of wire.h with comparison, text
+// and parsing. All bytes in network order; IPv4 is IPv4-mapped. Ports here are host order unless the name
+// says be16.
 #pragma once
 
 #include <compare>
@@ -17,7 +18,9 @@ namespace fairlead {
 
 enum class Family : uint8_t { kIpv4 = 4, kIpv6 = 6 };
 
-inline std::string_view FamilyName(Family family) { return family == Family::kIpv4 ? "IPv4" : "IPv6"; }
+inline std::string_view FamilyName(Family family) {
+  return family == Family::kIpv4 ? "IPv4" : "IPv6";
+}
 
 // A value type over the wire address: ordered, hashable, printable.
 struct Address {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One error type and one result type for the whole agent. Errors are values; exceptions of libraries stop in the
-// file that calls them. A message reads "what: context: cause", and names the object and field it is about.
+// One error type and one result type for the whole agent. Errors are values; exceptions of libraries stop in
+// the file that calls them. A message reads "what: context: cause", and names the object and field it is
+// about.
 #pragma once
 
 #include <cerrno>
@@ -49,13 +50,13 @@ Unexpected Fail(ErrorKind kind, fmt::format_string<Args...> format, Args&&... ar
 // An error from a system call: appends strerror(errno_value).
 template <typename... Args>
 Unexpected FailErrno(int errno_value, fmt::format_string<Args...> format, Args&&... args) {
-  ErrorKind kind = errno_value == ENOENT                          ? ErrorKind::kNotFound
+  ErrorKind kind = errno_value == ENOENT                           ? ErrorKind::kNotFound
                    : errno_value == E2BIG || errno_value == ENOSPC ? ErrorKind::kExhausted
                    : errno_value == EOPNOTSUPP                     ? ErrorKind::kUnsupported
                                                                    : ErrorKind::kUnavailable;
-  return Unexpected(Error{kind, errno_value,
-                          fmt::format("{}: {}", fmt::format(format, std::forward<Args>(args)...),
-                                      ::strerror(errno_value))});
+  return Unexpected(Error{
+      kind, errno_value,
+      fmt::format("{}: {}", fmt::format(format, std::forward<Args>(args)...), ::strerror(errno_value))});
 }
 
 }  // namespace fairlead

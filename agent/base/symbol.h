@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// An interned string: equal text is one allocation, comparison for equality is one pointer. For words that repeat
-// a hundred thousand times in a cluster's endpoints (node names, zones). Thread-safe; the empty symbol costs
-// nothing. Text lives as long as any symbol of it.
+// An interned string: equal text is one allocation, comparison for equality is one pointer. For words that
+// repeat a hundred thousand times in a cluster's endpoints (node names, zones). Thread-safe; the empty symbol
+// costs nothing. Text lives as long as any symbol of it.
 #pragma once
 
 #include <memory>

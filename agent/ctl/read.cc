@@ -57,6 +57,10 @@ std::vector<record> CopyRun(std::span<const record> arena, const frontend& value
   return whole ? copy : std::vector<record>{};
 }
 
+bool SameRun(const std::vector<record>& a, const std::vector<record>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(record)) == 0;
+}
+
 // Nothing if the slot is empty or dead.
 std::optional<Entry> ReadSlot(const frontend_slot& slot, std::span<const record> arena) {
   Entry entry;
@@ -66,9 +70,14 @@ std::optional<Entry> ReadSlot(const frontend_slot& slot, std::span<const record>
     entry.key = ebpf::KeyOf(slot);
     entry.service_id = slot.service_id;
     entry.value = FromWord(word);
-    bool address = entry.key.scope == SCOPE_ADDRESS;
-    entry.run = address ? std::vector<record>{} : CopyRun(arena, entry.value, entry.service_id);
-    if ((address || !entry.run.empty()) && Unchanged(slot.value, word)) return entry;
+    if (entry.key.scope == SCOPE_ADDRESS) {
+      if (Unchanged(slot.value, word)) return entry;
+      continue;
+    }
+    entry.run = CopyRun(arena, entry.value, entry.service_id);
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    bool steady = !entry.run.empty() && SameRun(entry.run, CopyRun(arena, entry.value, entry.service_id));
+    if (steady && Unchanged(slot.value, word)) return entry;
   }
   entry.run.clear();
   entry.changing = true;

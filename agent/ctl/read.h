@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads the tables while the agent may be writing them. Never writes.
 //
-// A frontend's word is read before and after what it points at: while the word stands the agent does not free
-// its run, so equal words mean that everything between was read as one. Otherwise it is read again, a few
-// times; then the row is marked as changing.
+// A frontend's word is read before and after what it points at: the agent frees a run only some time after
+// its word has changed. Programs are waited for then, readers outside the kernel are not: for one that was
+// stopped so long that the run's place was given away, and perhaps the word too is the same again, the run is
+// read twice and compared. What does not hold still in a few tries is marked as changing.
 #pragma once
 
 #include "agent/base/error.h"

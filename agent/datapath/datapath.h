@@ -39,20 +39,20 @@ class Datapath {
 
   virtual std::string_view Name() const = 0;  // "ebpf"
 
-  // Makes each service port equal to its change, or removes it. An address that moves from one service to another
-  // within one call is never without an owner.
+  // Makes each service port equal to its change, or removes it. An address that moves from one service to
+  // another within one call is never without an owner.
   virtual std::vector<Failure> Apply(std::span<const plan::Change> changes) = 0;
   virtual Result<void> ApplyNode(const plan::NodePlan& node) = 0;
 
-  // Called once the whole plan has been applied for the first time: the kernel starts to serve it. Called again when
-  // it failed.
+  // Called once the whole plan has been applied for the first time: the kernel starts to serve it. Called
+  // again when it failed.
   virtual Result<void> Commit() = 0;
-  // Removes what the kernel still holds from an earlier run and the plan does not know. Called after Commit, once the
-  // sources know everything that exists; again when it failed.
+  // Removes what the kernel still holds from an earlier run and the plan does not know. Called after Commit,
+  // once the sources know everything that exists; again when it failed.
   virtual Result<void> Prune() = 0;
 
-  // Level-triggered work beside the tables (sockets of removed backends, reuse of retired memory). Cheap when there
-  // is nothing to do. True if it wants to be called again soon.
+  // Level-triggered work beside the tables (sockets of removed backends, reuse of retired memory). Cheap when
+  // there is nothing to do. True if it wants to be called again soon.
   virtual bool Reconcile() = 0;
 
   virtual std::vector<Usage> Usages() const = 0;

@@ -218,7 +218,8 @@ Result<ListPage> DecodeList(Kind kind, std::string_view json) {
 
 Result<WatchEvent> DecodeWatchEvent(Kind kind, std::string_view json, BadObject* bad) {
   simdjson::dom::element root;
-  if (auto code = ParseJson(json, root)) return Fail(ErrorKind::kInvalid, "watch event: {}", NotJson(code).what);
+  if (auto code = ParseJson(json, root))
+    return Fail(ErrorKind::kInvalid, "watch event: {}", NotJson(code).what);
   Reader frame_reader;
   Value frame(frame_reader, root);
   auto [type_field, object_field] = frame.Fields({"type", "object"});

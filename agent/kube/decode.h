@@ -16,8 +16,8 @@ namespace fairlead::kube {
 // several, one endpoint's address) are left out and told in `left_out`, if given.
 Result<Object> DecodeObject(Kind kind, std::string_view json, std::vector<std::string>* left_out = nullptr);
 
-// What a list response holds: metadata, and the items that could be decoded; bad items, and parts that were left
-// out of good ones, are problems, not errors.
+// What a list response holds: metadata, and the items that could be decoded; bad items, and parts that were
+// left out of good ones, are problems, not errors.
 struct ListPage {
   std::string resource_version;
   std::string continue_token;  // empty: last page
@@ -31,12 +31,12 @@ Result<ListPage> DecodeList(Kind kind, std::string_view json);
 struct WatchEvent {
   enum class Type : uint8_t { kAdded, kModified, kDeleted, kBookmark, kError };
   Type type = Type::kBookmark;
-  std::string resource_version;  // of the object; for kError empty
-  bool initial_events_end = false;  // kBookmark with annotation k8s.io/initial-events-end
-  Object object;                 // kAdded, kModified, kDeleted (kDeleted: only the name is promised)
+  std::string resource_version;       // of the object; for kError empty
+  bool initial_events_end = false;    // kBookmark with annotation k8s.io/initial-events-end
+  Object object;                      // kAdded, kModified, kDeleted (kDeleted: only the name is promised)
   std::vector<std::string> left_out;  // bad parts that `object` goes without: to be reported
-  int code = 0;                  // kError: Status.code
-  std::string message;           // kError: Status.message
+  int code = 0;                       // kError: Status.code
+  std::string message;                // kError: Status.message
 };
 // A frame that is no event is kInvalid; an event whose object is bad is kInvalid too, with object_name and
 // resource_version (where readable) in `bad`, so that the watch can go on after it.
@@ -51,7 +51,7 @@ struct Status {
   int code = 0;
   std::string reason;
   std::string message;
-  int retry_after_s = 0;  // details.retryAfterSeconds
+  int retry_after_s = 0;       // details.retryAfterSeconds
   std::string continue_token;  // metadata.continue of a 410 on a list
 };
 Status DecodeStatus(std::string_view json);

@@ -122,7 +122,7 @@ class ManifestSource : public Source {
   std::map<std::string, Identity> read_;                   // files as last read, by name
   std::map<std::string, std::set<std::string>> reported_;  // what was said of a file's present contents
   std::set<std::string> written_;                          // names with news
-  std::set<std::string> unknown_;  // files that have never been readable
+  std::set<std::string> unknown_;                          // files that have never been readable
   bool look_at_all_ = false;
   bool said_gone_ = false;                            // of the folder
   std::map<std::string, Clock::time_point> missing_;  // when a missing file is taken for removed

@@ -92,8 +92,8 @@ class JsonEvents : public YAML::EventHandler {
   bool Empty() const { return empty_; }
   std::string_view json() const { return out_; }
 
-  // yaml-cpp 0.7 leaves a stray ']' or ':' between documents where it is, and would find an empty document there
-  // again and again.
+  // yaml-cpp 0.7 leaves a stray ']' or ':' between documents where it is, and would find an empty document
+  // there again and again.
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (mark.pos == last_start_) throw YAML::ParserException(mark, "unexpected character");
     last_start_ = mark.pos;

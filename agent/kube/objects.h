@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the agent keeps of the Kubernetes objects it watches: decoded, validated, nothing else. Plain data; field
-// comments name the API field. Ports are host order. Rules: SEMANTICS of kube-proxy v1.36.
+// What the agent keeps of the Kubernetes objects it watches: decoded, validated, nothing else. Plain data;
+// field comments name the API field. Ports are host order. Rules: SEMANTICS of kube-proxy v1.36.
 #pragma once
 
 #include <chrono>
@@ -96,7 +96,7 @@ struct Node {
   std::string zone;  // label topology.kubernetes.io/zone
   std::vector<Address> internal_ips;
   std::vector<Cidr> pod_cidrs;
-  bool being_deleted = false;    // metadata.deletionTimestamp set
+  bool being_deleted = false;        // metadata.deletionTimestamp set
   bool to_be_deleted_taint = false;  // taint ToBeDeletedByClusterAutoscaler, any value or effect
 
   friend bool operator==(const Node&, const Node&) = default;
@@ -114,21 +114,24 @@ std::string_view KindName(Kind kind);  // "Service", ...
 
 using Object = std::variant<Service, EndpointSlice, Node, ServiceCidr>;  // index() is Kind
 
-inline Kind KindOf(const Object& object) { return static_cast<Kind>(object.index()); }
+inline Kind KindOf(const Object& object) {
+  return static_cast<Kind>(object.index());
+}
 inline const ObjectName& NameOf(const Object& object) {
   return std::visit([](const auto& o) -> const ObjectName& { return o.name; }, object);
 }
 
 // One step of what a source learned. kReplace carries every object of one kind and makes all others of it
-// absent: the first one per kind says "this kind is synced"; a relist sends it again. While it is not complete (a
-// file has never been readable), what an earlier run programmed and nobody names now must not be removed.
+// absent: the first one per kind says "this kind is synced"; a relist sends it again. While it is not
+// complete (a file has never been readable), what an earlier run programmed and nobody names now must not be
+// removed.
 struct Update {
   enum class Type : uint8_t { kUpsert, kDelete, kReplace };
   Type type = Type::kUpsert;
   Kind kind = Kind::kService;
-  ObjectName name;              // kUpsert, kDelete
-  std::vector<Object> objects;  // kUpsert: one; kReplace: all
-  bool complete = true;         // kReplace
+  ObjectName name;                                   // kUpsert, kDelete
+  std::vector<Object> objects;                       // kUpsert: one; kReplace: all
+  bool complete = true;                              // kReplace
   std::chrono::steady_clock::time_point received{};  // when its last byte arrived
 };
 

@@ -282,7 +282,8 @@ void Reflector::TakeEvent(WatchEvent event, TimePoint received, InitialObjects* 
   if (event.left_out.empty() || deleted) {
     problems_.GoodObject(name.ToString());
   } else {
-    problems_.BadObject(name.ToString(), {resource_.plural + " watch", fmt::format("{}", fmt::join(event.left_out, "; "))});
+    problems_.BadObject(name.ToString(),
+                        {resource_.plural + " watch", fmt::format("{}", fmt::join(event.left_out, "; "))});
   }
   if (initial) {
     if (deleted) {

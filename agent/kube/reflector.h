@@ -33,7 +33,7 @@ class Reflector {
   Reflector(Resource resource, const ApiOptions& options, ServerLink& link, Sink& sink);
   // Waits for a request under way: for a prompt end, RequestStop first, then stop the link's client.
   ~Reflector();
-  void RequestStop();  // nothing is reported any more
+  void RequestStop();        // nothing is reported any more
   WatchState State() const;  // any thread
 
  private:

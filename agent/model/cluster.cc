@@ -146,9 +146,7 @@ void Cluster::UpsertServiceCidr(kube::ServiceCidr service_cidr) {
 }
 
 void Cluster::SetNode(std::optional<kube::Node> node) {
-  bool same = node_.has_value() == node.has_value() &&
-              (!node || (node_->zone == node->zone && node_->internal_ips == node->internal_ips));
-  if (!same) node_changed_ = true;
+  if (node_ != node) node_changed_ = true;
   node_ = std::move(node);
 }
 

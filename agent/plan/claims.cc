@@ -21,7 +21,8 @@ void Claims::Set(const ObjectName& service, int64_t creation_time_s, std::vector
   if (claimant.rank == rank && claimant.claims == claims) return;
 
   for (const Claimed& claimed : claimant.claims) {
-    std::erase_if(Touch(claimed.claim).queue, [&](const Place& place) { return place.claimant == &claimant; });
+    std::erase_if(Touch(claimed.claim).queue,
+                  [&](const Place& place) { return place.claimant == &claimant; });
   }
   claimant.rank = rank;
   claimant.claims = std::move(claims);

@@ -3,8 +3,8 @@
 // plan in whatever order they came. O(changed services) per call. One thread at a time.
 //
 // Two services that claim one address:port/protocol: the one whose cluster IP it is, then the older
-// (creationTimestamp), then the lesser namespace/name, has it; the other is served on its remaining addresses and the conflict is a Problem. When
-// the winner lets go, the next in that order takes over in the same call.
+// (creationTimestamp), then the lesser namespace/name, has it; the other is served on its remaining addresses
+// and the conflict is a Problem. When the winner lets go, the next in that order takes over in the same call.
 #pragma once
 
 #include <memory>

@@ -24,10 +24,12 @@ Finding LostClaim(const ServicePortKey& key, const Frontend& frontend, const Obj
   std::string what = frontend.kind == FrontendKind::kNodePort ? fmt::format("{}", frontend.port)
                                                               : AddressPort(frontend.address, frontend.port);
   what = fmt::format("{}: {}/{}", FieldOf(frontend.kind), what, kube::ProtocolName(key.protocol));
-  return {fmt::format("{} {}", what, holder.ToString()),
-          fmt::format("Service {}: {} is Service {}'s already, which goes first by cluster IP, age or name; it is not "
-                      "served for this one",
-                      key.service.ToString(), what, holder.ToString())};
+  return {
+      fmt::format("{} {}", what, holder.ToString()),
+      fmt::format(
+          "Service {}: {} is Service {}'s already, which goes first by cluster IP, age or name; it is not "
+          "served for this one",
+          key.service.ToString(), what, holder.ToString())};
 }
 
 // The policy as the service states it, whether or not it has an address for it yet.

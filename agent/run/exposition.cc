@@ -67,9 +67,11 @@ void AppendReadings(const Readings& readings, std::vector<MetricFamily>& familie
   }
   verdicts.AppendTo(families);
   AppendTables(readings.tables, families);
-  FamilyOf bytes(MetricType::Counter, "fairlead_map_written_bytes_total", "Bytes the agent wrote to the maps");
+  FamilyOf bytes(MetricType::Counter, "fairlead_map_written_bytes_total",
+                 "Bytes the agent wrote to the maps");
   bytes.Add(static_cast<double>(readings.written_bytes), {}).AppendTo(families);
-  FamilyOf errors(MetricType::Counter, "fairlead_map_write_errors_total", "Changes that the maps did not take");
+  FamilyOf errors(MetricType::Counter, "fairlead_map_write_errors_total",
+                  "Changes that the maps did not take");
   errors.Add(static_cast<double>(readings.write_errors), {}).AppendTo(families);
   FamilyOf ids(MetricType::Gauge, "fairlead_ids_in_use", "Ids given out");
   for (const Readings::Ids& kind : readings.ids) {

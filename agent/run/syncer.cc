@@ -16,10 +16,12 @@ constexpr std::chrono::milliseconds kRetryMin{100};
 constexpr std::chrono::milliseconds kRetryMax{10000};
 constexpr std::chrono::milliseconds kSoon{10};  // a grace period, more or less
 constexpr std::chrono::seconds kProgress{2};
-constexpr double kWarnAt = 0.80;   // of a table's capacity
+constexpr double kWarnAt = 0.80;  // of a table's capacity
 constexpr double kCalmAt = 0.75;
 
-double Seconds(std::chrono::steady_clock::duration d) { return std::chrono::duration<double>(d).count(); }
+double Seconds(std::chrono::steady_clock::duration d) {
+  return std::chrono::duration<double>(d).count();
+}
 double UnixNow() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
@@ -154,14 +156,15 @@ void Syncer::Sync(Batch batch, bool full) {
   if (!cluster_.Synced()) {
     if (began >= progress_at_) {
       progress_at_ = began + kProgress;
-      spdlog::info("loading: {} services, {} slices so far", cluster_.service_count(), cluster_.slice_count());
+      spdlog::info("loading: {} services, {} slices so far", cluster_.service_count(),
+                   cluster_.slice_count());
     }
     return;
   }
   bool all = SyncNode() || !planned_;
-  if (!options_.manifests.empty() && !planned_) health_.SetNodeEligible(cluster_.ThisNode() == nullptr ||
-                                                                         (!cluster_.ThisNode()->being_deleted &&
-                                                                          !cluster_.ThisNode()->to_be_deleted_taint));
+  if (!options_.manifests.empty() && !planned_)
+    health_.SetNodeEligible(cluster_.ThisNode() == nullptr || (!cluster_.ThisNode()->being_deleted &&
+                                                               !cluster_.ThisNode()->to_be_deleted_taint));
   std::vector<kube::ObjectName> names = cluster_.TakeDirty();
   if (all) names = cluster_.ServiceNames();
 
@@ -182,7 +185,8 @@ void Syncer::Sync(Batch batch, bool full) {
   std::vector<plan::Change> changes = std::move(delta.changes);
   if (retry) {
     for (auto& [key, pending] : pending_) {
-      bool newer = std::any_of(changes.begin(), changes.end(), [&](const plan::Change& c) { return c.key == key; });
+      bool newer =
+          std::any_of(changes.begin(), changes.end(), [&](const plan::Change& c) { return c.key == key; });
       if (!newer) changes.push_back(pending.change);
     }
   }
@@ -286,12 +290,13 @@ void Syncer::Observe(const Batch& batch, Clock::time_point began, bool full) {
 
 void Syncer::WarnOfFillLevels() {
   for (const datapath::Usage& usage : datapath_.Usages()) {
-    double fill = usage.capacity == 0 ? 0 : static_cast<double>(usage.used) / static_cast<double>(usage.capacity);
+    double fill =
+        usage.capacity == 0 ? 0 : static_cast<double>(usage.used) / static_cast<double>(usage.capacity);
     bool& warned = warned_full_[std::string(usage.table)];
     if (!warned && fill >= kWarnAt) {
       warned = true;
-      spdlog::warn("{}: {} of {} in use ({:.0f} %); raise the capacity before it is full", usage.table, usage.used,
-                   usage.capacity, fill * 100);
+      spdlog::warn("{}: {} of {} in use ({:.0f} %); raise the capacity before it is full", usage.table,
+                   usage.used, usage.capacity, fill * 100);
     } else if (warned && fill < kCalmAt) {
       warned = false;
     }

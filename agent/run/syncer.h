@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The loop: updates into the model, what they touched into the plan, what that changed into the datapath. One thread
-// does all of it; an event takes effect at once when the node is quiet, and what comes meanwhile is the next batch.
+// The loop: updates into the model, what they touched into the plan, what that changed into the datapath. One
+// thread does all of it; an event takes effect at once when the node is quiet, and what comes meanwhile is
+// the next batch.
 //
-// Nothing is written before every kind of object has been listed once, and nothing of an earlier run is removed
-// before the whole plan has been applied. A change that fails stays pending and is tried again with backoff; the
-// others are not held up by it.
+// Nothing is written before every kind of object has been listed once, and nothing of an earlier run is
+// removed before the whole plan has been applied. A change that fails stays pending and is tried again with
+// backoff; the others are not held up by it.
 #pragma once
 
 #include <chrono>
@@ -28,7 +29,8 @@ namespace fairlead::run {
 
 class Syncer {
  public:
-  // All references outlive the syncer. `facts` is what is known of the node before its object and addresses are.
+  // All references outlive the syncer. `facts` is what is known of the node before its object and addresses
+  // are.
   Syncer(const Options& options, plan::NodeFacts facts, Inbox& inbox, NodeAddresses& addresses,
          datapath::Datapath& datapath, Health& health, Metrics& metrics);
 

@@ -23,12 +23,12 @@ const volatile struct fairlead_config config = {};
 // One load of the declared width, not repeated and not torn by the compiler.
 #define READ_ONCE(lvalue) (*(const volatile __typeof__(lvalue)*)&(lvalue))
 
-// A pointer to the same place whose loads the CPU must not start before `value` is known: the address depends on it.
-// Orders "value, then key" on CPUs that reorder loads (arm64), for two instructions and no barrier.
-#define AFTER(value, pointer)                 \
-  ({                                          \
-    __u64 zero_ = (__u64)(value);             \
-    asm volatile("%0 &= 0" : "+r"(zero_));    \
+// A pointer to the same place whose loads the CPU must not start before `value` is known: the address depends
+// on it. Orders "value, then key" on CPUs that reorder loads (arm64), for two instructions and no barrier.
+#define AFTER(value, pointer)                        \
+  ({                                                 \
+    __u64 zero_ = (__u64)(value);                    \
+    asm volatile("%0 &= 0" : "+r"(zero_));           \
     (__typeof__(pointer))((void*)(pointer) + zero_); \
   })
 

@@ -7,8 +7,8 @@
 #include "maps/frontends.h"
 #include "maps/service_cidrs.h"
 
-// The word of exactly this key's live slot, or 0. A global function: the verifier walks its probes once, for every
-// caller, instead of once on each caller's path.
+// The word of exactly this key's live slot, or 0. A global function: the verifier walks its probes once, for
+// every caller, instead of once on each caller's path.
 __noinline __u64 frontend_word(const struct frontend_key* key) {
   if (!key) return 0;
   const __u32* want = (const __u32*)key;
@@ -24,7 +24,8 @@ __noinline __u64 frontend_word(const struct frontend_key* key) {
       if (!have[4]) return 0;  // empty: no key ever went past here
       continue;                // dead
     }
-    if (have[4] == want[4] && have[3] == want[3] && have[2] == want[2] && have[1] == want[1] && have[0] == want[0])
+    if (have[4] == want[4] && have[3] == want[3] && have[2] == want[2] && have[1] == want[1] &&
+        have[0] == want[0])
       return word;
   }
   return 0;

@@ -27,6 +27,7 @@ typedef struct {
 } possible_net_t;
 struct sock_common {
   __be32 skc_rcv_saddr;
+  __be16 skc_dport;
   __u16 skc_num;
   unsigned short skc_family;
   possible_net_t skc_net;

@@ -50,7 +50,8 @@ INLINE bool run_holds(struct frontend frontend, const struct run* run, __u32 bac
   return record_search(first + frontend.count, run->draining, backend_id) != NOT_FOUND;
 }
 
-// The backend that slot `hash` of a Maglev ring names. A 32-bit hash is spread over the ring by multiplication.
+// The backend that slot `hash` of a Maglev ring names. A 32-bit hash is spread over the ring by
+// multiplication.
 INLINE const struct backend* run_maglev(struct frontend frontend, const struct run* run, __u32 hash) {
   __u32 slot = (__u64)hash * run->ring_size >> 32;
   __u32 index = run->ring + slot / RING_CHUNK_SLOTS;

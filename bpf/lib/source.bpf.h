@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// source ranges, seen from a socket that may have no source address yet. The kernel chooses the source after the
-// connect hook, so the addresses of the client's network namespace stand for it: a pod has one a family. A socket
-// that is bound to an address is judged by that.
+// source ranges, seen from a socket that may have no source address yet. The kernel chooses the source after
+// the connect hook, so the addresses of the client's network namespace stand for it: a pod has one a family.
+// A socket that is bound to an address is judged by that.
 //
-// The addresses are read from the kernel's own lists; the kfuncs for it are in 6.2 and later. Before that a frontend
-// with source ranges is left alone on the socket path.
+// The addresses are read from the kernel's own lists; the kfuncs for it are in 6.2 and later. Before that a
+// frontend with source ranges is left alone on the socket path.
 #ifndef FAIRLEAD_BPF_SOURCE_H_
 #define FAIRLEAD_BPF_SOURCE_H_
 
@@ -18,8 +18,8 @@ extern void* bpf_cast_to_kern_ctx(void* ctx) __ksym __weak;
 extern void* bpf_rdonly_cast(const void* object, __u32 btf_id) __ksym __weak;
 
 #define IFF_LOOPBACK 8
-// Devices and addresses a device that are looked at. Devices come in the order they were made: in a pod the loopback
-// and one more, on a node the uplinks before the pods' devices.
+// Devices and addresses a device that are looked at. Devices come in the order they were made: in a pod the
+// loopback and one more, on a node the uplinks before the pods' devices.
 #define SOURCE_DEVICES 16
 #define SOURCE_ADDRESSES 4
 
@@ -51,8 +51,9 @@ INLINE bool device_v6_in_set(struct net_device* device, __u32 source_set) {
   const void* head = (void*)ip + bpf_core_field_offset(struct inet6_dev, addr_list);
   struct list_head* at = ip->addr_list.next;
   for (int i = 0; i < SOURCE_ADDRESSES && at && at != head; i++) {
-    struct inet6_ifaddr* entry = bpf_rdonly_cast((void*)at - bpf_core_field_offset(struct inet6_ifaddr, if_list),
-                                                 bpf_core_type_id_kernel(struct inet6_ifaddr));
+    struct inet6_ifaddr* entry =
+        bpf_rdonly_cast((void*)at - bpf_core_field_offset(struct inet6_ifaddr, if_list),
+                        bpf_core_type_id_kernel(struct inet6_ifaddr));
     struct ip_addr addr;
     for (int w = 0; w < 4; w++) addr.words[w] = entry->addr.in6_u.u6_addr32[w];
     if (source_in_set(source_set, &addr)) return true;
@@ -61,7 +62,8 @@ INLINE bool device_v6_in_set(struct net_device* device, __u32 source_set) {
   return false;
 }
 
-// VERDICT_TRANSLATED: the client may; VERDICT_DROP_SOURCE_RANGE: it may not; VERDICT_NOT_OURS: this kernel cannot say.
+// VERDICT_TRANSLATED: the client may; VERDICT_DROP_SOURCE_RANGE: it may not; VERDICT_NOT_OURS: this kernel
+// cannot say.
 INLINE enum verdict source_check(struct bpf_sock_addr* ctx, __u32 source_set, bool v4) {
   if (!bpf_cast_to_kern_ctx || !bpf_rdonly_cast) return VERDICT_NOT_OURS;
   struct bpf_sock_addr_kern* kernel_ctx = bpf_cast_to_kern_ctx(ctx);
@@ -79,8 +81,9 @@ INLINE enum verdict source_check(struct bpf_sock_addr* ctx, __u32 source_set, bo
   const void* head = (void*)net + bpf_core_field_offset(struct net, dev_base_head);
   struct list_head* at = net->dev_base_head.next;
   for (int i = 0; i < SOURCE_DEVICES && at && at != head; i++) {
-    struct net_device* device = bpf_rdonly_cast((void*)at - bpf_core_field_offset(struct net_device, dev_list),
-                                                bpf_core_type_id_kernel(struct net_device));
+    struct net_device* device =
+        bpf_rdonly_cast((void*)at - bpf_core_field_offset(struct net_device, dev_list),
+                        bpf_core_type_id_kernel(struct net_device));
     if (!(device->flags & IFF_LOOPBACK)) {
       bool allowed = v4 ? device_v4_in_set(device, source_set) : device_v6_in_set(device, source_set);
       if (allowed) return VERDICT_TRANSLATED;

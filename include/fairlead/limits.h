@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
-// Bounds both sides count on. Capacities that an operator sets are configuration (agent/options.h); these are not.
+// Bounds both sides count on. Capacities that an operator sets are configuration (agent/options.h); these are
+// not.
 #ifndef FAIRLEAD_LIMITS_H_
 #define FAIRLEAD_LIMITS_H_
 
-// The layout of the pinned tables. Raised with every change to a header in maps/; the loader refuses or migrates
-// what it finds under another number.
+// The layout of the pinned tables. Raised with every change to a header in maps/; the loader refuses or
+// migrates what it finds under another number.
 #define FAIRLEAD_SCHEMA_VERSION 1U
 
-// Slots a frontend lookup may look at. The table is kept at a quarter of its slots or less, where the chance that
-// one key needs more is about 1e-9 (linear probing, (a*e^(1-a))^32 for a = 1/4).
+// Slots a frontend lookup may look at. The table is kept at a quarter of its slots or less, where the chance
+// that one key needs more is about 1e-9 (linear probing, (a*e^(1-a))^32 for a = 1/4).
 #define FRONTEND_PROBES 32U
 #define FRONTEND_SLOTS_PER_ENTRY 4U
 

@@ -101,7 +101,7 @@ const std::map<std::string, Struct> kStructs = {
      {sizeof(peer),
       {MEMBER(peer, frontend), MEMBER(peer, backend), MEMBER(peer, frontend_port), MEMBER(peer, backend_port),
        MEMBER(peer, service_id), MEMBER(peer, backend_id), MEMBER(peer, proto), MEMBER(peer, reserved)}}},
-    {"peers", {sizeof(peers), {MEMBER(peers, peer), MEMBER(peers, next), MEMBER(peers, reserved)}}},
+    {"peers", {sizeof(peers), {MEMBER(peers, peer), MEMBER(peers, next), MEMBER(peers, latest)}}},
     {"schema",
      {sizeof(schema),
       {MEMBER(schema, version), MEMBER(schema, frontend_slots), MEMBER(schema, hash_seed),

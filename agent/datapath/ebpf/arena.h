@@ -25,7 +25,8 @@ class Arena {
     return start;
   }
 
-  // Marks a stretch as taken that is known from elsewhere (restart). False if any of it is taken or out of bounds.
+  // Marks a stretch as taken that is known from elsewhere (restart). False if any of it is taken or out of
+  // bounds.
   bool Claim(uint32_t start, uint32_t length) {
     auto it = by_start_.upper_bound(start);
     if (length == 0 || it == by_start_.begin()) return false;

@@ -102,6 +102,8 @@ inline Result<MapInfo> GetMapInfo(int fd) {
 }
 
 // Opens a pin; an invalid Fd if nothing is pinned there.
-inline Fd OpenPin(const std::string& path) { return Fd(bpf_obj_get(path.c_str())); }
+inline Fd OpenPin(const std::string& path) {
+  return Fd(bpf_obj_get(path.c_str()));
+}
 
 }  // namespace fairlead::ebpf

@@ -24,10 +24,13 @@ Result<std::unique_ptr<EbpfDatapath>> EbpfDatapath::Open(const KernelOptions& op
     self->grace_->Wait();  // readers of what the earlier agent retired last
     auto findings = self->writer_->Restore();
     if (!findings) return std::unexpected(findings.error());
-    for (const std::string& finding : *findings) spdlog::warn("restart: {}; the entry is written anew", finding);
-    spdlog::info("restart: {} frontends of {} service ports go on", self->Usages()[0].used, self->Usages()[4].used);
+    for (const std::string& finding : *findings)
+      spdlog::warn("restart: {}; the entry is written anew", finding);
+    spdlog::info("restart: {} frontends of {} service ports go on", self->Usages()[0].used,
+                 self->Usages()[4].used);
   } else if (const Tables* old = self->kernel_->predecessor()) {
-    if (auto inherited = self->writer_->InheritIds(*old); !inherited) return std::unexpected(inherited.error());
+    if (auto inherited = self->writer_->InheritIds(*old); !inherited)
+      return std::unexpected(inherited.error());
   }
   return self;
 }
@@ -47,7 +50,9 @@ std::vector<datapath::Failure> EbpfDatapath::Apply(std::span<const plan::Change>
   return writer_->Apply(ours);
 }
 
-Result<void> EbpfDatapath::ApplyNode(const plan::NodePlan& node) { return writer_->ApplyNode(node); }
+Result<void> EbpfDatapath::ApplyNode(const plan::NodePlan& node) {
+  return writer_->ApplyNode(node);
+}
 
 Result<void> EbpfDatapath::Commit() {
   if (auto committed = kernel_->Commit(); !committed) return committed;
@@ -67,10 +72,16 @@ bool EbpfDatapath::Reconcile() {
   return soon;
 }
 
-std::vector<datapath::Usage> EbpfDatapath::Usages() const { return writer_->Usages(); }
+std::vector<datapath::Usage> EbpfDatapath::Usages() const {
+  return writer_->Usages();
+}
 
-std::vector<datapath::VerdictCount> EbpfDatapath::Verdicts() const { return kernel_->Verdicts(); }
+std::vector<datapath::VerdictCount> EbpfDatapath::Verdicts() const {
+  return kernel_->Verdicts();
+}
 
-uint64_t EbpfDatapath::BytesWritten() const { return writer_->store().bytes(); }
+uint64_t EbpfDatapath::BytesWritten() const {
+  return writer_->store().bytes();
+}
 
 }  // namespace fairlead::ebpf

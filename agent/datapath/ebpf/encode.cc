@@ -31,8 +31,8 @@ bool ByAddress(const plan::Backend& a, const plan::Backend& b) {
   return std::tie(a.address, a.port) < std::tie(b.address, b.port);
 }
 
-// Repeats each backend by its weight over the greatest common divisor. Where that is more than fits, weights are
-// scaled down, none below one.
+// Repeats each backend by its weight over the greatest common divisor. Where that is more than fits, weights
+// are scaled down, none below one.
 std::vector<plan::Backend> Weighted(const std::vector<plan::Backend>& list) {
   uint32_t divisor = 0;
   uint64_t sum = 0;
@@ -54,8 +54,12 @@ std::vector<plan::Backend> Weighted(const std::vector<plan::Backend>& list) {
 
 }  // namespace
 
-__be16 PortToWire(uint16_t port) { return htons(port); }
-uint16_t PortFromWire(__be16 port) { return ntohs(port); }
+__be16 PortToWire(uint16_t port) {
+  return htons(port);
+}
+uint16_t PortFromWire(__be16 port) {
+  return ntohs(port);
+}
 
 service EncodeService(const plan::ServicePortKey& key) {
   service row{};
@@ -68,7 +72,7 @@ service EncodeService(const plan::ServicePortKey& key) {
 }
 
 plan::ServicePortKey DecodeService(const service& row) {
-  auto text = [](const char (&from)[NAME_SIZE]) { return std::string(from, strnlen(from, sizeof(from))); };
+  auto text = [](const char(&from)[NAME_SIZE]) { return std::string(from, strnlen(from, sizeof(from))); };
   return {{text(row.ns), text(row.name)},
           text(row.port),
           static_cast<plan::Protocol>(row.proto),
@@ -106,7 +110,8 @@ std::vector<Entry> EncodeEntries(const plan::ServicePort& port) {
       continue;
     }
     uint8_t flags = 0;
-    if (frontend.kind == plan::FrontendKind::kLoadBalancer && port.has_source_ranges) flags |= FRONTEND_SOURCE_RANGES;
+    if (frontend.kind == plan::FrontendKind::kLoadBalancer && port.has_source_ranges)
+      flags |= FRONTEND_SOURCE_RANGES;
     if (port.external_local) {
       add(frontend, SCOPE_CLUSTER, List::kCluster, flags | FRONTEND_TWO_SCOPES);
       add(frontend, SCOPE_EXTERNAL, List::kLocal, flags);

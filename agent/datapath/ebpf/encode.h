@@ -33,7 +33,8 @@ struct Entry {
 // Every entry of a service port, both scopes, sorted by key.
 std::vector<Entry> EncodeEntries(const plan::ServicePort& port);
 
-// The backends of a run: the list's, each as often as its weight demands, and for UDP those that only keep flows.
+// The backends of a run: the list's, each as often as its weight demands, and for UDP those that only keep
+// flows.
 struct RunBackends {
   std::vector<plan::Backend> offered;   // repeated by weight for random, once each for Maglev
   std::vector<plan::Backend> draining;  // serving, not offered

@@ -14,7 +14,9 @@ bool IsLive(const frontend_slot& slot) {
 }
 
 // A key's scope is never 0, an empty slot's is.
-bool IsEmpty(const frontend_slot& slot) { return slot.scope == 0; }
+bool IsEmpty(const frontend_slot& slot) {
+  return slot.scope == 0;
+}
 
 }  // namespace
 
@@ -27,7 +29,8 @@ frontend_key KeyOf(const frontend_slot& slot) {
   return key;
 }
 
-FrontendTable::FrontendTable(std::span<frontend_slot> slots, uint64_t seed, Store& store, Reclaimer& reclaimer)
+FrontendTable::FrontendTable(std::span<frontend_slot> slots, uint64_t seed, Store& store,
+                             Reclaimer& reclaimer)
     : slots_(slots), seed_(seed), store_(store), reclaimer_(reclaimer), retired_(slots.size()) {}
 
 void FrontendTable::Restore() {
@@ -53,7 +56,8 @@ Result<void> FrontendTable::Set(const frontend_key& key, uint32_t service_id, fr
     if (!was_live && live_ >= capacity()) {
       return Fail(ErrorKind::kExhausted, "frontends: all {} are in use (capacities.frontends)", capacity());
     }
-    if (was_live && slot->service_id == service_id && std::memcmp(&slot->value, &value, sizeof(value)) == 0) return {};
+    if (was_live && slot->service_id == service_id && std::memcmp(&slot->value, &value, sizeof(value)) == 0)
+      return {};
     if (slot->service_id != service_id) store_.Fill(&slot->service_id, &service_id, sizeof(service_id));
     store_.Publish(slot->value, value);
     live_ += !was_live;
@@ -99,7 +103,8 @@ void FrontendTable::Kill(const frontend_key& key) {
 }
 
 void FrontendTable::Empty(uint32_t index) {
-  // A dead slot before an empty one ends no probe that anybody needs: it may be empty too, and so on backwards.
+  // A dead slot before an empty one ends no probe that anybody needs: it may be empty too, and so on
+  // backwards.
   uint32_t mask = static_cast<uint32_t>(slots_.size() - 1);
   while (!IsEmpty(slots_[index]) && !IsLive(slots_[index]) && retired_[index] == 0 &&
          IsEmpty(slots_[(index + 1) & mask])) {

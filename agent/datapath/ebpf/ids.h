@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Small numbers for things, from 1 up to a capacity. A number comes back only when fresh ones have run out, and then
-// the one longest out of use first: a stale reference elsewhere has the best chance to have expired.
+// Small numbers for things, from 1 up to a capacity. A number comes back only when fresh ones have run out,
+// and then the one longest out of use first: a stale reference elsewhere has the best chance to have expired.
 #pragma once
 
 #include <cstdint>

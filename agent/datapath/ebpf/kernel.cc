@@ -36,7 +36,7 @@ int LogLibbpf(libbpf_print_level level, const char* format, va_list args) {
   std::vsnprintf(line, sizeof(line), format, args);
   std::string_view text(line);
   while (text.ends_with('\n')) text.remove_suffix(1);
-  auto severity = level == LIBBPF_WARN ? spdlog::level::warn
+  auto severity = level == LIBBPF_WARN   ? spdlog::level::warn
                   : level == LIBBPF_INFO ? spdlog::level::debug
                                          : spdlog::level::trace;
   spdlog::log(severity, "libbpf: {}", text);
@@ -93,8 +93,9 @@ struct Kernel::View {
     auto map = [&]<typename Table, typename Value>(SharedArray<Value>& array, Table) {
       if (!outcome) return;
       auto info = GetMapInfo(fds.at(Table::kName).Get());
-      auto mapped = info ? SharedArray<Value>::Map(fds.at(Table::kName).Get(), Table::kName, info->max_entries, true)
-                         : std::unexpected(info.error());
+      auto mapped =
+          info ? SharedArray<Value>::Map(fds.at(Table::kName).Get(), Table::kName, info->max_entries, true)
+               : std::unexpected(info.error());
       if (!mapped) {
         outcome = std::unexpected(mapped.error());
         return;
@@ -112,16 +113,10 @@ struct Kernel::View {
     source_ranges = KernelTable<source_ranges_table>(fds.at(source_ranges_table::kName).Get());
     auto ranges = GetMapInfo(fds.at(source_ranges_table::kName).Get());
     if (!ranges) return std::unexpected(ranges.error());
-    tables = {schema.hash_seed,
-              frontends.elements(),
-              backends.elements(),
-              rings.elements(),
-              service_cidrs.elements(),
-              service_traffic.elements(),
-              backend_traffic.elements(),
-              &services,
-              &source_ranges,
-              ranges->max_entries};
+    tables = {
+        schema.hash_seed,         frontends.elements(),       backends.elements(),        rings.elements(),
+        service_cidrs.elements(), service_traffic.elements(), backend_traffic.elements(), &services,
+        &source_ranges,           ranges->max_entries};
     return {};
   }
 };
@@ -137,7 +132,8 @@ Kernel::~Kernel() {
 Result<std::unique_ptr<Kernel>> Kernel::Open(const KernelOptions& options) {
   libbpf_set_print(LogLibbpf);
   rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
-  ::setrlimit(RLIMIT_MEMLOCK, &unlimited);  // counts map memory before 5.11; without the right it stays as it is
+  ::setrlimit(RLIMIT_MEMLOCK,
+              &unlimited);  // counts map memory before 5.11; without the right it stays as it is
 
   std::unique_ptr<Kernel> kernel(new Kernel(options));
   auto cgroup = OpenCgroup(options.cgroup);
@@ -168,11 +164,13 @@ Result<void> Kernel::Load(const KernelOptions& options) {
   bool fits = false;
   uint32_t zero = 0;
   if (Fd pinned = pins_.OpenMap(schema_table::kName); pinned) {
-    same_schema = bpf_map_lookup_elem(pinned.Get(), &zero, &schema_) == 0 && schema_.version == FAIRLEAD_SCHEMA_VERSION;
+    same_schema =
+        bpf_map_lookup_elem(pinned.Get(), &zero, &schema_) == 0 && schema_.version == FAIRLEAD_SCHEMA_VERSION;
     if (!same_schema) {
-      spdlog::warn("{}: tables of schema {} found, this build has {}: they serve until new ones are complete; "
-                   "remembered clients and UDP sockets start afresh",
-                   pins_.dir(), schema_.version, FAIRLEAD_SCHEMA_VERSION);
+      spdlog::warn(
+          "{}: tables of schema {} found, this build has {}: they serve until new ones are complete; "
+          "remembered clients and UDP sockets start afresh",
+          pins_.dir(), schema_.version, FAIRLEAD_SCHEMA_VERSION);
     }
     fits = same_schema;
   }
@@ -246,7 +244,9 @@ Result<void> Kernel::Load(const KernelOptions& options) {
   return {};
 }
 
-const Tables* Kernel::predecessor() const { return old_ ? &old_->tables : nullptr; }
+const Tables* Kernel::predecessor() const {
+  return old_ ? &old_->tables : nullptr;
+}
 
 Result<Fd> Kernel::SweepSockets() const {
   Fd pass(bpf_iter_create(bpf_link__fd(sweep_link_)));
@@ -276,14 +276,17 @@ Result<void> Kernel::Commit() {
   }
   // Programs of another version that this one does not have.
   std::vector<std::string> links = pins_.Links();
-  bpf_object__for_each_program(program, programs_->obj) { std::erase(links, bpf_program__name(program)); }
+  bpf_object__for_each_program(program, programs_->obj) {
+    std::erase(links, bpf_program__name(program));
+  }
   for (const std::string& name : links) pins_.Detach(name);
   schema_.cgroup_id = cgroup_.id;
   schema_.agent_started = static_cast<uint64_t>(::time(nullptr));
   schema_.agent_pid = static_cast<uint32_t>(::getpid());
   uint32_t zero = 0;
   int schema_fd = view_->fds.at(schema_table::kName).Get();
-  if (bpf_map_update_elem(schema_fd, &zero, &schema_, BPF_ANY) != 0) return FailErrno(errno, "schema: update");
+  if (bpf_map_update_elem(schema_fd, &zero, &schema_, BPF_ANY) != 0)
+    return FailErrno(errno, "schema: update");
   if (!adopted_) {
     // Without a schema pin the set counts as incomplete: it goes first and comes last.
     pins_.UnpinMap(schema_table::kName);
@@ -324,6 +327,8 @@ std::vector<datapath::VerdictCount> Kernel::Verdicts() const {
   return counts;
 }
 
-Result<void> Kernel::CleanUp(const std::string& bpffs_dir) { return Pins(bpffs_dir).RemoveAll(); }
+Result<void> Kernel::CleanUp(const std::string& bpffs_dir) {
+  return Pins(bpffs_dir).RemoveAll();
+}
 
 }  // namespace fairlead::ebpf

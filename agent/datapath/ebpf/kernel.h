@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The programs and their tables in the kernel: opened, sized, configured, loaded; adopted from an earlier start where
-// they fit; attached and pinned by Commit.
+// The programs and their tables in the kernel: opened, sized, configured, loaded; adopted from an earlier
+// start where they fit; attached and pinned by Commit.
 //
-// Tables that do not fit (other capacities, another schema) are made anew beside the old ones. The old ones serve
-// until Commit, when the programs over the new tables take their place link by link; ids, remembered clients and
-// sockets are carried over where the schema is the same.
+// Tables that do not fit (other capacities, another schema) are made anew beside the old ones. The old ones
+// serve until Commit, when the programs over the new tables take their place link by link; ids, remembered
+// clients and sockets are carried over where the schema is the same.
 #pragma once
 
 #include <memory>
@@ -39,7 +39,8 @@ class Kernel {
   const Tables& tables() const { return tables_; }
   // The tables are those of an earlier start, and the programs attached already serve from them.
   bool adopted() const { return adopted_; }
-  // Tables of an earlier start that were too different to adopt but whose ids still mean the same; null if none.
+  // Tables of an earlier start that were too different to adopt but whose ids still mean the same; null if
+  // none.
   const Tables* predecessor() const;
 
   // Attaches the programs, or replaces those attached, and pins the tables.

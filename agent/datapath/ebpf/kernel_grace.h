@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// An RCU grace period, asked of the kernel. An update of a map of maps returns only when no BPF program that began
-// before it still runs (kernel/bpf/syscall.c, maybe_wait_bpf_programs); that holds on one CPU and with nohz_full too,
-// where membarrier does not. The wait of some 10 ms is on a thread of its own.
+// An RCU grace period, asked of the kernel. An update of a map of maps returns only when no BPF program that
+// began before it still runs (kernel/bpf/syscall.c, maybe_wait_bpf_programs); that holds on one CPU and with
+// nohz_full too, where membarrier does not. The wait of some 10 ms is on a thread of its own.
 #pragma once
 
 #include <condition_variable>

@@ -29,7 +29,7 @@ std::vector<std::string> Names(const std::string& path) {
 std::map<uint32_t, Fd> FindNetns(const std::set<uint32_t>& inodes, const std::vector<std::string>& dirs) {
   std::map<uint32_t, Fd> found;
   auto look = [&](const std::string& path) {
-    struct stat st {};
+    struct stat st{};
     if (::stat(path.c_str(), &st) != 0) return;
     auto inode = static_cast<uint32_t>(st.st_ino);
     if (!inodes.contains(inode) || found.contains(inode)) return;
@@ -53,8 +53,9 @@ std::map<uint32_t, Fd> FindNetns(const std::set<uint32_t>& inodes, const std::ve
 Result<Fd> NetlinkIn(const Fd& netns, int protocol) {
   Fd home(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
   if (!home) return FailErrno(errno, "own network namespace");
-  struct stat own {}, there {};
-  bool elsewhere = ::fstat(home.Get(), &own) != 0 || ::fstat(netns.Get(), &there) != 0 || own.st_ino != there.st_ino;
+  struct stat own{}, there{};
+  bool elsewhere =
+      ::fstat(home.Get(), &own) != 0 || ::fstat(netns.Get(), &there) != 0 || own.st_ino != there.st_ino;
   if (elsewhere && ::setns(netns.Get(), CLONE_NEWNET) != 0) {
     return FailErrno(errno, "enter a pod's network namespace (CAP_SYS_ADMIN)");
   }

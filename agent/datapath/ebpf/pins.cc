@@ -27,7 +27,7 @@ constexpr long kBpfFsMagic = 0xcafe4a11;
 constexpr long kCgroup2Magic = 0x63677270;
 
 bool IsFileSystem(const std::string& path, long magic) {
-  struct statfs fs {};
+  struct statfs fs{};
   return ::statfs(path.c_str(), &fs) == 0 && fs.f_type == magic;
 }
 
@@ -53,11 +53,12 @@ Result<void> Pins::Prepare() const {
   std::string parent = std::filesystem::path(dir_).parent_path();
   if (!IsFileSystem(parent, kBpfFsMagic)) {
     if (dir_.starts_with(root + "/") && ::mount("bpf", root.c_str(), "bpf", 0, "mode=0700") != 0) {
-      return FailErrno(errno, "--bpffs-dir {}: no bpffs is mounted on {}, and mounting one failed", dir_, root);
+      return FailErrno(errno, "--bpffs-dir {}: no bpffs is mounted on {}, and mounting one failed", dir_,
+                       root);
     }
     if (!IsFileSystem(parent, kBpfFsMagic)) {
-      return Fail(ErrorKind::kInvalid, "--bpffs-dir {}: {} is not in a bpffs; expected a folder below {}", dir_, parent,
-                  root);
+      return Fail(ErrorKind::kInvalid, "--bpffs-dir {}: {} is not in a bpffs; expected a folder below {}",
+                  dir_, parent, root);
     }
   }
   for (const std::string& path : {dir_, dir_ + "/maps", dir_ + "/links"}) {
@@ -76,7 +77,9 @@ Result<Fd> Pins::Lock() const {
   return Fail(ErrorKind::kUnavailable, "--bpffs-dir {}: another fairlead is running on it", dir_);
 }
 
-Fd Pins::OpenMap(std::string_view table) const { return Fd(bpf_obj_get(MapPath(table).c_str())); }
+Fd Pins::OpenMap(std::string_view table) const {
+  return Fd(bpf_obj_get(MapPath(table).c_str()));
+}
 
 Result<void> Pins::PinMap(int map_fd, std::string_view table) const {
   std::string path = MapPath(table);
@@ -87,28 +90,34 @@ Result<void> Pins::PinMap(int map_fd, std::string_view table) const {
   return {};
 }
 
-void Pins::UnpinMap(std::string_view table) const { ::unlink(MapPath(table).c_str()); }
+void Pins::UnpinMap(std::string_view table) const {
+  ::unlink(MapPath(table).c_str());
+}
 
 Result<void> Pins::Attach(const bpf_program* program, int cgroup_fd) const {
   std::string name = bpf_program__name(program);
   std::string path = LinkPath(name);
-  struct stat cgroup {};
+  struct stat cgroup{};
   if (::fstat(cgroup_fd, &cgroup) != 0) return FailErrno(errno, "{}: cgroup", name);
 
   Fd link(bpf_obj_get(path.c_str()));
   if (link) {
     bpf_link_info info{};
     uint32_t size = sizeof(info);
-    bool here = bpf_obj_get_info_by_fd(link.Get(), &info, &size) == 0 && info.cgroup.cgroup_id == cgroup.st_ino;
-    // A link whose cgroup was removed is dead: it cannot be updated, and is replaced like one to another cgroup.
+    bool here =
+        bpf_obj_get_info_by_fd(link.Get(), &info, &size) == 0 && info.cgroup.cgroup_id == cgroup.st_ino;
+    // A link whose cgroup was removed is dead: it cannot be updated, and is replaced like one to another
+    // cgroup.
     if (here && bpf_link_update(link.Get(), bpf_program__fd(program), nullptr) == 0) return {};
   }
-  Fd fresh(bpf_link_create(bpf_program__fd(program), cgroup_fd, bpf_program__expected_attach_type(program), nullptr));
+  Fd fresh(bpf_link_create(bpf_program__fd(program), cgroup_fd, bpf_program__expected_attach_type(program),
+                           nullptr));
   if (!fresh) return FailErrno(errno, "{}: attach to the cgroup", name);
   std::string fresh_path = path + "_new";
   ::unlink(fresh_path.c_str());
   if (bpf_obj_pin(fresh.Get(), fresh_path.c_str()) != 0) return FailErrno(errno, "{}: pin", fresh_path);
-  if (::rename(fresh_path.c_str(), path.c_str()) != 0) return FailErrno(errno, "{}: rename to {}", fresh_path, path);
+  if (::rename(fresh_path.c_str(), path.c_str()) != 0)
+    return FailErrno(errno, "{}: rename to {}", fresh_path, path);
   return {};
 }
 
@@ -119,7 +128,9 @@ void Pins::Detach(const std::string& program) const {
   ::unlink(path.c_str());
 }
 
-std::vector<std::string> Pins::Links() const { return ListDir(dir_ + "/links"); }
+std::vector<std::string> Pins::Links() const {
+  return ListDir(dir_ + "/links");
+}
 
 Result<void> Pins::RemoveAll() const {
   for (const std::string& program : Links()) Detach(program);
@@ -144,14 +155,15 @@ Result<Cgroup> OpenCgroup(const std::string& path) {
       fields >> device >> where >> type;
       if (type == "cgroup2") cgroup.path = where;
     }
-    if (cgroup.path.empty()) return Fail(ErrorKind::kUnsupported, "no cgroup2 mount in /proc/mounts; name one by --cgroup");
+    if (cgroup.path.empty())
+      return Fail(ErrorKind::kUnsupported, "no cgroup2 mount in /proc/mounts; name one by --cgroup");
   }
   cgroup.fd = Fd(::open(cgroup.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!cgroup.fd) return FailErrno(errno, "--cgroup {}", cgroup.path);
   if (!IsFileSystem(cgroup.path, kCgroup2Magic)) {
     return Fail(ErrorKind::kInvalid, "--cgroup {}: expected a folder of a cgroup2 mount", cgroup.path);
   }
-  struct stat st {};
+  struct stat st{};
   if (::fstat(cgroup.fd.Get(), &st) != 0) return FailErrno(errno, "--cgroup {}", cgroup.path);
   cgroup.id = st.st_ino;
   return cgroup;

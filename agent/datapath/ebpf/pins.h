@@ -24,8 +24,8 @@ class Pins {
   // Makes the folders; mounts bpffs on /sys/fs/bpf if DIR is below it and nothing is mounted there.
   Result<void> Prepare() const;
 
-  // Makes this process the only one that writes here, until the Fd goes (or the process ends). Waits a few seconds
-  // for another to leave; kUnavailable then.
+  // Makes this process the only one that writes here, until the Fd goes (or the process ends). Waits a few
+  // seconds for another to leave; kUnavailable then.
   Result<Fd> Lock() const;
 
   std::string MapPath(std::string_view table) const { return dir_ + "/maps/" + std::string(table); }
@@ -38,8 +38,8 @@ class Pins {
   Result<void> PinMap(int map_fd, std::string_view table) const;
   void UnpinMap(std::string_view table) const;
 
-  // Attaches the program to the cgroup through its pinned link: an existing link gets the new program in place,
-  // without a moment unattached; a link to another cgroup is replaced after the new one works.
+  // Attaches the program to the cgroup through its pinned link: an existing link gets the new program in
+  // place, without a moment unattached; a link to another cgroup is replaced after the new one works.
   Result<void> Attach(const bpf_program* program, int cgroup_fd) const;
   void Detach(const std::string& program) const;
   // Program names that have a pinned link.

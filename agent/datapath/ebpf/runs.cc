@@ -10,7 +10,9 @@ namespace fairlead::ebpf {
 
 namespace {
 
-uint32_t RingChunks(uint32_t ring_size) { return (ring_size + RING_CHUNK_SLOTS - 1) / RING_CHUNK_SLOTS; }
+uint32_t RingChunks(uint32_t ring_size) {
+  return (ring_size + RING_CHUNK_SLOTS - 1) / RING_CHUNK_SLOTS;
+}
 
 // The same on every node: only what the cluster knows of a backend goes in.
 uint64_t Identity(const plan::Backend& backend, uint8_t proto) {
@@ -19,7 +21,9 @@ uint64_t Identity(const plan::Backend& backend, uint8_t proto) {
   return h ^ (uint64_t{backend.port} << 8 | proto);
 }
 
-bool SameRecord(const record& a, const record& b) { return std::memcmp(&a, &b, sizeof(record)) == 0; }
+bool SameRecord(const record& a, const record& b) {
+  return std::memcmp(&a, &b, sizeof(record)) == 0;
+}
 
 }  // namespace
 
@@ -76,7 +80,8 @@ Result<std::vector<record>> Runs::Encode(const RunContent& content) {
     to.id = *id;
     to.port = PortToWire(from.port);
     to.weight = from.weight;
-    to.flags = static_cast<uint8_t>((from.local ? BACKEND_LOCAL : 0) | (from.terminating ? BACKEND_TERMINATING : 0));
+    to.flags =
+        static_cast<uint8_t>((from.local ? BACKEND_LOCAL : 0) | (from.terminating ? BACKEND_TERMINATING : 0));
     to.kind = RECORD_BACKEND;
   }
   auto by_id = [](const record& a, const record& b) { return a.backend.id < b.backend.id; };
@@ -101,7 +106,8 @@ bool Runs::Holds(const RunPlace& place, const std::vector<record>& wanted) const
   record head = have[0];
   head.run.ring = 0;
   head.run.ring_size = 0;
-  return SameRecord(head, wanted[0]) && std::equal(have.begin() + 1, have.end(), wanted.begin() + 1, SameRecord);
+  return SameRecord(head, wanted[0]) &&
+         std::equal(have.begin() + 1, have.end(), wanted.begin() + 1, SameRecord);
 }
 
 Result<void> Runs::MakeRing(const RunContent& content, std::vector<record>& records) {
@@ -112,26 +118,31 @@ Result<void> Runs::MakeRing(const RunContent& content, std::vector<record>& reco
   for (const plan::Backend& backend : offered) {
     backends.push_back({Identity(backend, content.proto), backend.weight});
     uint32_t id = backends_.at({backend.address, PortToWire(backend.port), content.proto}).id;
-    auto at = std::lower_bound(records.begin() + 1, records.begin() + 1 + static_cast<ptrdiff_t>(offered.size()), id,
-                               [](const record& r, uint32_t wanted) { return r.backend.id < wanted; });
+    auto at =
+        std::lower_bound(records.begin() + 1, records.begin() + 1 + static_cast<ptrdiff_t>(offered.size()),
+                         id, [](const record& r, uint32_t wanted) { return r.backend.id < wanted; });
     place_in_run.push_back(static_cast<uint16_t>(at - records.begin() - 1));
   }
   uint32_t size = MaglevSize(offered.size());
   auto start = ring_chunks_.Take(RingChunks(size));
   if (!start) {
-    return Fail(ErrorKind::kExhausted, "rings: no room for {} slots, {} of {} are in use (capacities.ringSlots)", size,
-                uint64_t{ring_chunks_.used()} * RING_CHUNK_SLOTS, uint64_t{ring_chunks_.capacity()} * RING_CHUNK_SLOTS);
+    return Fail(ErrorKind::kExhausted,
+                "rings: no room for {} slots, {} of {} are in use (capacities.ringSlots)", size,
+                uint64_t{ring_chunks_.used()} * RING_CHUNK_SLOTS,
+                uint64_t{ring_chunks_.capacity()} * RING_CHUNK_SLOTS);
   }
   std::vector<ring_chunk> chunks(RingChunks(size));
   std::vector<uint16_t> table = MaglevTable(backends, size);
-  for (uint32_t s = 0; s < size; ++s) chunks[s / RING_CHUNK_SLOTS].slot[s % RING_CHUNK_SLOTS] = place_in_run[table[s]];
+  for (uint32_t s = 0; s < size; ++s)
+    chunks[s / RING_CHUNK_SLOTS].slot[s % RING_CHUNK_SLOTS] = place_in_run[table[s]];
   store_.Fill(&tables_.rings[*start], chunks.data(), chunks.size() * sizeof(ring_chunk));
   records[0].run.ring = *start;
   records[0].run.ring_size = size;
   return {};
 }
 
-Result<RunPlace> Runs::Make(const RunContent& content, std::span<const RunPlace> standing, uint32_t replaces) {
+Result<RunPlace> Runs::Make(const RunContent& content, std::span<const RunPlace> standing,
+                            uint32_t replaces) {
   auto records = Encode(content);
   if (!records) return std::unexpected(records.error());
   auto length = static_cast<uint32_t>(records->size());
@@ -147,11 +158,13 @@ Result<RunPlace> Runs::Make(const RunContent& content, std::span<const RunPlace>
   // The last sixteenth is for changes that do not grow: a full table can still lose endpoints.
   uint32_t reserve = records_.capacity() / 16;
   std::optional<uint32_t> offset;
-  if (length <= replaces || records_.used() + length <= records_.capacity() - reserve) offset = records_.Take(length);
+  if (length <= replaces || records_.used() + length <= records_.capacity() - reserve)
+    offset = records_.Take(length);
   if (!offset) {
     UnuseAll(*records, content.proto);
-    return Fail(ErrorKind::kExhausted, "backends: no room for {} records, {} of {} are in use (capacities.backends)",
-                length, records_.used(), records_.capacity());
+    return Fail(ErrorKind::kExhausted,
+                "backends: no room for {} records, {} of {} are in use (capacities.backends)", length,
+                records_.used(), records_.capacity());
   }
   if (content.algorithm == ALGORITHM_MAGLEV && place.count > 0) {
     if (auto made = MakeRing(content, *records); !made) {
@@ -183,7 +196,8 @@ Result<void> Runs::Adopt(const RunPlace& place, uint8_t proto) {
   };
   if (place.offset >= tables_.backends.size()) return broken("outside the table");
   const run& head = Head(place);
-  if (head.kind != RECORD_RUN || head.length == 0 || uint64_t{place.offset} + head.length > tables_.backends.size() ||
+  if (head.kind != RECORD_RUN || head.length == 0 ||
+      uint64_t{place.offset} + head.length > tables_.backends.size() ||
       uint64_t{place.count} + head.draining + 1 != head.length) {
     return broken("is no run of the expected length");
   }

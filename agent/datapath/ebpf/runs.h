@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs of backends in the arena, with their rings and backend ids: made whole before anybody points at them, never
-// changed afterwards, freed after a grace period. One thread.
+// Runs of backends in the arena, with their rings and backend ids: made whole before anybody points at them,
+// never changed afterwards, freed after a grace period. One thread.
 #pragma once
 
 #include <cstdint>
@@ -43,14 +43,15 @@ class Runs {
  public:
   Runs(const Tables& tables, Store& store, Reclaimer& reclaimer);
 
-  // Writes a run of this content, or returns one of `standing` that already holds it. kExhausted names the table
-  // that is full. `replaces`: the records that the same service will free: within them the reserve may be used.
+  // Writes a run of this content, or returns one of `standing` that already holds it. kExhausted names the
+  // table that is full. `replaces`: the records that the same service will free: within them the reserve may
+  // be used.
   Result<RunPlace> Make(const RunContent& content, std::span<const RunPlace> standing, uint32_t replaces);
   // Frees the run once no program can see it. Nothing may point at it any more.
   void Release(const RunPlace& place, uint8_t proto);
 
-  // Takes over a run that a frontend of an earlier start points at. kInvalid if the memory holds no such run, or it
-  // overlaps another.
+  // Takes over a run that a frontend of an earlier start points at. kInvalid if the memory holds no such run,
+  // or it overlaps another.
   Result<void> Adopt(const RunPlace& place, uint8_t proto);
 
   // Keeps the ids of these backends, of other tables that this one replaces, until ForgetUnused.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How the writer touches memory that programs read at the same time. Every store goes through here, so that a test
-// can stop the writer between any two of them, and the bytes are counted.
+// How the writer touches memory that programs read at the same time. Every store goes through here, so that a
+// test can stop the writer between any two of them, and the bytes are counted.
 #pragma once
 
 #include <atomic>
@@ -19,7 +19,8 @@ class Store {
     bytes_ += size;
   }
 
-  // The one word that makes what was filled before it visible: all earlier stores are seen by whoever sees this one.
+  // The one word that makes what was filled before it visible: all earlier stores are seen by whoever sees
+  // this one.
   template <typename Word>
   void Publish(Word& to, Word value) {
     static_assert(sizeof(Word) == 8);

@@ -37,7 +37,8 @@ Result<std::vector<stale_socket>> ReadAll(const Fd& pass) {
       stale_socket& socket = found.emplace_back();
       std::memcpy(&socket, bytes.data() + i * sizeof(stale_socket), sizeof(socket));
     }
-    std::memmove(bytes.data(), bytes.data() + whole * sizeof(stale_socket), have - whole * sizeof(stale_socket));
+    std::memmove(bytes.data(), bytes.data() + whole * sizeof(stale_socket),
+                 have - whole * sizeof(stale_socket));
     have -= whole * sizeof(stale_socket);
     if (got == 0) return found;
   }
@@ -51,9 +52,10 @@ void CopyAddress(__be32 (&to)[4], const ip_addr& from, uint16_t family) {
   }
 }
 
-// SOCK_DESTROY (net/core/sock_diag.c, net/ipv4/udp_diag.c): the socket gets ECONNABORTED and is disconnected; its
-// owner sees the error with the next call. ENOENT: it went by itself.
-Result<void> Destroy(const Fd& netlink, const stale_socket& socket) {
+// SOCK_DESTROY (net/core/sock_diag.c, net/ipv4/udp_diag.c): the socket gets ECONNABORTED and is disconnected;
+// its owner sees the error with the next call. False: there is no such socket (any more): it went by itself,
+// or the next pass finds it again.
+Result<bool> Destroy(const Fd& netlink, const stale_socket& socket) {
   struct {
     nlmsghdr header;
     inet_diag_req_v2 request;
@@ -79,8 +81,10 @@ Result<void> Destroy(const Fd& netlink, const stale_socket& socket) {
     char rest[sizeof(message)];
   } answer{};
   ssize_t got = ::recv(netlink.Get(), &answer, sizeof(answer), 0);
-  if (got < static_cast<ssize_t>(sizeof(nlmsghdr) + sizeof(int))) return FailErrno(errno, "sock_diag: receive");
-  if (answer.header.nlmsg_type != NLMSG_ERROR || answer.error.error == 0 || answer.error.error == -ENOENT) return {};
+  if (got < static_cast<ssize_t>(sizeof(nlmsghdr) + sizeof(int)))
+    return FailErrno(errno, "sock_diag: receive");
+  if (answer.header.nlmsg_type != NLMSG_ERROR || answer.error.error == 0) return true;
+  if (answer.error.error == -ENOENT) return false;
   return FailErrno(-answer.error.error, "sock_diag: close a UDP socket of {}",
                    AddressPort(Address{socket.peer.frontend}, PortFromWire(socket.peer.frontend_port)));
 }
@@ -119,8 +123,8 @@ Result<size_t> Sweeper::Pass() {
   for (const auto& [inode, sockets] : by_netns) {
     auto netns = namespaces.find(inode);
     if (netns == namespaces.end()) {
-      outcome = Fail(ErrorKind::kNotFound, "network namespace {} is neither pinned in netnsDirs nor visible in /proc",
-                     inode);
+      outcome = Fail(ErrorKind::kNotFound,
+                     "network namespace {} is neither pinned in netnsDirs nor visible in /proc", inode);
       failed_ += sockets.size();
       continue;
     }
@@ -132,7 +136,9 @@ Result<size_t> Sweeper::Pass() {
     }
     for (const stale_socket* socket : sockets) {
       auto destroyed = Destroy(*netlink, *socket);
-      if (destroyed) {
+      if (destroyed && !*destroyed) {
+        if (outcome) ++*outcome;
+      } else if (destroyed) {
         ++closed_;
         spdlog::debug("closed a UDP socket of {}: its backend {} is gone",
                       AddressPort(Address{socket->peer.frontend}, PortFromWire(socket->peer.frontend_port)),

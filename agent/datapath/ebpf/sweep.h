@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Closes connected UDP sockets whose backend is gone, wherever on the node they are. Level-triggered: each pass looks
-// at all translated sockets, so that a missed change heals with the next pass.
+// Closes connected UDP sockets whose backend is gone, wherever on the node they are. Level-triggered: each
+// pass looks at all translated sockets, so that a missed change heals with the next pass.
 #pragma once
 
 #include <chrono>
@@ -19,8 +19,8 @@ class Sweeper {
   // A UDP service changed: look soon.
   void Expect() { expected_ = true; }
 
-  // Makes a pass if one is due: after Expect, while sockets are left that could not be closed, and every half minute.
-  // True if another is due soon.
+  // Makes a pass if one is due: after Expect, while sockets are left that could not be closed, and every half
+  // minute. True if another is due soon.
   bool Poll(std::chrono::steady_clock::time_point now);
 
   uint64_t closed() const { return closed_; }

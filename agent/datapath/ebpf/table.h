@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tables of maps/ as the writer sees them: memory for the mmap-ed arrays, a small interface for the maps that
-// take a system call. Three bodies: the kernel's (kernel_tables.h), memory (memory_tables.h), and faults over either.
+// The tables of maps/ as the writer sees them: memory for the mmap-ed arrays, a small interface for the maps
+// that take a system call. Three bodies: the kernel's (kernel_tables.h), memory (memory_tables.h), and faults
+// over either.
 #pragma once
 
 #include <cstdint>

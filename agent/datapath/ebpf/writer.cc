@@ -9,7 +9,8 @@ namespace fairlead::ebpf {
 namespace {
 
 bool HasKey(const std::vector<Entry>& entries, const frontend_key& key) {
-  return std::any_of(entries.begin(), entries.end(), [&](const Entry& entry) { return SameKey(entry.key, key); });
+  return std::any_of(entries.begin(), entries.end(),
+                     [&](const Entry& entry) { return SameKey(entry.key, key); });
 }
 
 bool Contains(const std::vector<RunPlace>& runs, const RunPlace& run) {
@@ -62,12 +63,14 @@ Result<Writer::PresentMap::iterator> Writer::PresentOf(const plan::ServicePortKe
   return present_.emplace(key, std::move(present)).first;
 }
 
-Result<void> Writer::CheckRoom(const std::vector<Entry>& entries, const std::vector<Address>& cluster_ips) const {
+Result<void> Writer::CheckRoom(const std::vector<Entry>& entries,
+                               const std::vector<Address>& cluster_ips) const {
   size_t more = 0;
   for (const Entry& entry : entries) more += !frontends_.Get(entry.key);
   for (const Address& address : cluster_ips) more += !frontends_.Get(AddressKey(address));
   if (more > 0 && frontends_.live() + more > frontends_.capacity()) {
-    return Fail(ErrorKind::kExhausted, "frontends: {} more are needed, {} of {} are in use (capacities.frontends)", more,
+    return Fail(ErrorKind::kExhausted,
+                "frontends: {} more are needed, {} of {} are in use (capacities.frontends)", more,
                 frontends_.live(), frontends_.capacity());
   }
   return {};
@@ -82,7 +85,8 @@ Result<std::vector<RunPlace>> Writer::MakeRuns(const plan::ServicePort& port, co
   uint32_t replaces = 0;
   for (const RunPlace& run : present.runs) replaces += runs_.Head(run).length;
   for (List list : {List::kCluster, List::kLocal}) {
-    if (std::none_of(entries.begin(), entries.end(), [&](const Entry& entry) { return entry.list == list; })) continue;
+    if (std::none_of(entries.begin(), entries.end(), [&](const Entry& entry) { return entry.list == list; }))
+      continue;
     RunContent content;
     content.service_id = present.id;
     content.proto = static_cast<uint8_t>(port.key.protocol);
@@ -213,7 +217,8 @@ void Writer::KillUnowned(const std::vector<frontend_key>& keys) {
   }
 }
 
-void Writer::ReleaseRuns(const std::vector<RunPlace>& runs, const std::vector<RunPlace>& except, uint8_t proto) {
+void Writer::ReleaseRuns(const std::vector<RunPlace>& runs, const std::vector<RunPlace>& except,
+                         uint8_t proto) {
   for (const RunPlace& run : runs) {
     if (!Contains(except, run)) runs_.Release(run, proto);
   }
@@ -224,13 +229,17 @@ void Writer::ReleaseRuns(const std::vector<RunPlace>& runs, const std::vector<Ru
 Result<Writer::SourceSet> Writer::MakeSources(const plan::ServicePort& port, const Present& present) {
   if (!port.has_source_ranges) return SourceSet{};
   std::vector<source_range_key> wanted = EncodeSourceRanges(port, present.sources.id);
-  auto same = [](const source_range_key& a, const source_range_key& b) { return std::memcmp(&a, &b, sizeof(a)) == 0; };
-  if (present.sources.id != 0 && std::is_permutation(wanted.begin(), wanted.end(), present.sources.keys.begin(),
-                                                     present.sources.keys.end(), same)) {
+  auto same = [](const source_range_key& a, const source_range_key& b) {
+    return std::memcmp(&a, &b, sizeof(a)) == 0;
+  };
+  if (present.sources.id != 0 &&
+      std::is_permutation(wanted.begin(), wanted.end(), present.sources.keys.begin(),
+                          present.sources.keys.end(), same)) {
     return present.sources;
   }
   auto id = source_sets_.Take();
-  if (!id) return Fail(ErrorKind::kExhausted, "source_ranges: all {} sets are in use", source_sets_.capacity());
+  if (!id)
+    return Fail(ErrorKind::kExhausted, "source_ranges: all {} sets are in use", source_sets_.capacity());
   SourceSet sources{*id, EncodeSourceRanges(port, *id)};
   for (const source_range_key& key : sources.keys) {
     if (auto written = tables_.source_ranges->Update(key, {present.id}); !written) {
@@ -264,7 +273,8 @@ Result<void> Writer::WriteRoles(const Address& address) {
   auto it = roles_.find(address);
   if (it == roles_.end()) return {};
   const Roles& roles = it->second;
-  uint32_t mask = roles.node | roles.restored | (roles.cluster_ip_uses > 0 ? uint32_t{ADDRESS_CLUSTER_IP} : 0);
+  uint32_t mask =
+      roles.node | roles.restored | (roles.cluster_ip_uses > 0 ? uint32_t{ADDRESS_CLUSTER_IP} : 0);
   frontend_key key = AddressKey(address);
   if (mask == 0) {
     frontends_.Kill(key);
@@ -362,8 +372,10 @@ Result<std::vector<std::string>> Writer::Restore() {
   auto listed = tables_.services->ForEach(
       [&](const uint32_t& id, const service& row) { rows.emplace_back(id, DecodeService(row)); });
   if (!listed) return std::unexpected(std::move(listed.error()).In("services"));
-  // A service that went and came back has two rows until the grace period of the first: the one that serves counts.
-  std::stable_partition(rows.begin(), rows.end(), [&](const auto& row) { return serving.contains(row.first); });
+  // A service that went and came back has two rows until the grace period of the first: the one that serves
+  // counts.
+  std::stable_partition(rows.begin(), rows.end(),
+                        [&](const auto& row) { return serving.contains(row.first); });
   std::unordered_map<uint32_t, PresentMap::iterator> by_id;
   for (auto& [id, key] : rows) {
     Present present;
@@ -411,13 +423,15 @@ Result<std::vector<std::string>> Writer::Restore() {
     const run& head = runs_.Head(place);
     auto service = by_id.find(head.service_id);
     if (service == by_id.end()) {
-      findings.push_back(fmt::format("backends[{}]: service id {} has no row", value.offset, head.service_id));
+      findings.push_back(
+          fmt::format("backends[{}]: service id {} has no row", value.offset, head.service_id));
       broken.push_back(key);
       return;
     }
     Present& present = service->second->second;
     if (!Contains(present.runs, place)) present.runs.push_back(place);
-    present.keys.insert(std::lower_bound(present.keys.begin(), present.keys.end(), key, FrontendKeyLess()), key);
+    present.keys.insert(std::lower_bound(present.keys.begin(), present.keys.end(), key, FrontendKeyLess()),
+                        key);
     owner_[key] = &service->second->first;
     if (head.source_set != 0 && sets.contains(head.source_set)) {
       present.sources = sets[head.source_set];

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Makes the tables equal to the plan, one service port at a time, without a moment at which a reader sees a mixture:
+// Makes the tables equal to the plan, one service port at a time, without a moment at which a reader sees a
+// mixture:
 //
 //   1 the services row, the source ranges   nobody points at them yet
 //   2 the runs of backends                  nobody points at them yet
@@ -7,8 +8,8 @@
 //   4 kill frontends that are gone
 //   5 retire old runs, ranges, ids          freed after a grace period
 //
-// Stopped between any two stores, the tables are consistent: what was made and not flipped is free memory to the
-// next start, which finds its state in the tables (Restore) and goes on. One thread.
+// Stopped between any two stores, the tables are consistent: what was made and not flipped is free memory to
+// the next start, which finds its state in the tables (Restore) and goes on. One thread.
 #pragma once
 
 #include <cstdint>
@@ -36,17 +37,18 @@ class Writer {
  public:
   Writer(const Tables& tables, Reclaimer& reclaimer);
 
-  // Takes over what an earlier run left in the tables. Entries that make no sense are killed, and counted in the
-  // result's text list.
+  // Takes over what an earlier run left in the tables. Entries that make no sense are killed, and counted in
+  // the result's text list.
   Result<std::vector<std::string>> Restore();
 
-  // Gives services and backends of other tables, which these replace, the same ids here. What is not applied before
-  // Prune gives its id back.
+  // Gives services and backends of other tables, which these replace, the same ids here. What is not applied
+  // before Prune gives its id back.
   Result<void> InheritIds(const Tables& old);
 
   std::vector<datapath::Failure> Apply(std::span<const plan::Change> changes);
   Result<void> ApplyNode(const plan::NodePlan& node);
-  // Removes every service port that has not been applied since Restore. Errors leave the rest for the next call.
+  // Removes every service port that has not been applied since Restore. Errors leave the rest for the next
+  // call.
   Result<void> Prune();
 
   std::vector<datapath::Usage> Usages() const;
@@ -75,7 +77,8 @@ class Writer {
   Result<void> CheckRoom(const std::vector<Entry>& entries, const std::vector<Address>& cluster_ips) const;
   Result<std::vector<RunPlace>> MakeRuns(const plan::ServicePort& port, const Present& present,
                                          const std::vector<Entry>& entries, uint32_t source_set);
-  Result<void> Flip(PresentMap::iterator it, const std::vector<Entry>& entries, const std::vector<RunPlace>& by_list);
+  Result<void> Flip(PresentMap::iterator it, const std::vector<Entry>& entries,
+                    const std::vector<RunPlace>& by_list);
   void Disown(PresentMap::iterator it, const frontend_key& key, std::vector<frontend_key>& gone);
   void KillUnowned(const std::vector<frontend_key>& keys);
   void ReleaseRuns(const std::vector<RunPlace>& runs, const std::vector<RunPlace>& except, uint8_t proto);

@@ -70,7 +70,8 @@ void Obey(ApiServer& server, const std::string& line) {
   std::string name;
   std::string second;
   words >> command;
-  if (command == "put") return Answer("put", server.cluster().Put(line.substr(std::min<size_t>(4, line.size()))));
+  if (command == "put")
+    return Answer("put", server.cluster().Put(line.substr(std::min<size_t>(4, line.size()))));
   words >> kind >> name >> second;
   if (command == "delete") {
     Answer("delete", server.cluster().Delete(kind, second.empty() ? name : name + "/" + second));

@@ -330,7 +330,7 @@ TEST(RenderTest, CheckNamesEverythingThatIsMissing) {
       text.ends_with("\nebpf cannot run here, and this version has no other mode: missing btf (no file), "
                      "set_retval (load: Invalid argument)\n"))
       << text;
-  EXPECT_EQ(RenderCheck(std::span(probes, 1), Format::kJson), R"({
+  EXPECT_EQ(RenderCheck(std::span(probes, 1), Format::kJson), R"json({
   "mode": "",
   "reason": "missing btf (no file)",
   "probes": [
@@ -343,7 +343,7 @@ TEST(RenderTest, CheckNamesEverythingThatIsMissing) {
     }
   ]
 }
-)");
+)json");
 }
 
 TEST(RenderTest, WithoutTheRightToAskTheFirstRefusalIsTheReason) {

@@ -21,10 +21,10 @@ TEST(Conflicts, TheOlderServiceHasTheAddressAndTheOtherKeepsItsRest) {
                                    Web("shop/b", "172.30.0.11").CreatedAt(100).ExternalIp("198.51.100.22")});
   EXPECT_EQ(FrontendsOf(world, "shop/a"), "ClusterIP 172.30.0.10:80");
   EXPECT_EQ(FrontendsOf(world, "shop/b"), "ClusterIP 172.30.0.11:80, ExternalIP 198.51.100.22:80");
-  EXPECT_EQ(
-      Text(delta.problems),
-      "Service shop/a: spec.externalIPs: 198.51.100.22:80/TCP is Service shop/b's already, which goes first by "
-      "cluster IP, age or name; it is not served for this one");
+  EXPECT_EQ(Text(delta.problems),
+            "Service shop/a: spec.externalIPs: 198.51.100.22:80/TCP is Service shop/b's already, which goes "
+            "first by "
+            "cluster IP, age or name; it is not served for this one");
 }
 
 TEST(Conflicts, OfEqualAgeTheLesserNamespaceAndNameWins) {
@@ -107,9 +107,9 @@ TEST(Conflicts, ANodePortIsClaimedLikeAnAddressAndSaidOnceForBothFamilies) {
   EXPECT_EQ(FrontendsOf(world, "shop/a"), "ClusterIP 172.30.0.10:80, NodePort 30001");
   EXPECT_EQ(FrontendsOf(world, "shop/b"), "ClusterIP 172.30.0.11:80");
   EXPECT_EQ(Text(world.Port("shop/b:http/TCP IPv6").frontends), "ClusterIP [fd00:172:30::11]:80");
-  EXPECT_EQ(
-      Text(delta.problems),
-      "Service shop/b: spec.ports[].nodePort: 30001/TCP is Service shop/a's already, which goes first by cluster IP, age or name; it is not served for this one");
+  EXPECT_EQ(Text(delta.problems),
+            "Service shop/b: spec.ports[].nodePort: 30001/TCP is Service shop/a's already, which goes first "
+            "by cluster IP, age or name; it is not served for this one");
 }
 
 TEST(Conflicts, AnExternalIpTakesNobodysClusterIpHoweverOldItIs) {

@@ -209,7 +209,9 @@ TEST(HttpServer, WhatIsNoAddressIsInvalid) {
   }
 }
 
-bool HasIpv6() { return OpenListener("[::1]:0").has_value(); }
+bool HasIpv6() {
+  return OpenListener("[::1]:0").has_value();
+}
 
 TEST(HttpServer, TheUnspecifiedIpv6AddressTakesBothFamilies) {
   if (!HasIpv6()) GTEST_SKIP() << "no IPv6 on loopback here";

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run found, as Markdown and as a plot. Ratios: DIRECT is 1.00, above is faster."""
+
+
+def table(results):
+    parts = [f"`{results['command']}` on {results['machine']}."]
+    if results["connections"]:
+        parts.append(_connections(results["connections"]))
+    parts.append(_control_plane(results["control_plane"]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _rows(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def _connections(by_size):
+    sizes = list(by_size)
+
+    def row(name, text):
+        return [name] + [text(by_size[size]) for size in sizes]
+
+    def ratio(way, what):
+        return lambda figures: f"{figures[way][what]['ratio']:.2f}"
+
+    def latency(way):
+        return lambda figures: " / ".join(f"{figures[way]['connect'][p] / 1000:.1f}" for p in ("p50_ns", "p99_ns"))
+
+    rows = [
+        row("new TCP connections, pod → cluster IP → pod", ratio("service", "connection")),
+        row("new TCP connections of a client under the programs, no Service", ratio("others", "connection")),
+        row("established through the cluster IP: 1-byte round trip", ratio("service", "round_trip")),
+        row("established through the cluster IP: bulk", ratio("service", "bulk")),
+        row("connect(), µs, p50 / p99: direct", latency("direct")),
+        row("connect(), µs, p50 / p99: no Service", latency("others")),
+        row("connect(), µs, p50 / p99: cluster IP", latency("service")),
+        row("direct, µs of CPU a connection (both ends)", lambda f: f"{f['direct']['connection']['cpu_ns'] / 1000:.1f}"),
+    ]
+    head = ["DIRECT = 1.00"] + [f"{int(size):,} Services" for size in sizes]
+    return _rows(head, rows)
+
+
+def _control_plane(found):
+    api, maps = found["api"], found["map_writes"]
+    services, endpoints = found["services"], found["endpoints"]
+    change, load, memory = api["change"], api["load"], api["memory"]
+    rows = []
+    for name, start in (
+        ("the API server", api["start"]),
+        ("one JSON manifest", found["json"]),
+        ("one YAML manifest", found["yaml"]),
+    ):
+        rows.append([f"start → all programmed, from {name}", f"{start['seconds']:.2f} s, {start['cpu_s']:.2f} s CPU"])
+    rate = services / (maps["all"]["maps_ns"] / 1e9)
+    rows += [
+        ["of which plan, maps", f"{maps['all']['plan_ns'] / 1e6:.1f} ms, {maps['all']['maps_ns'] / 1e6:.1f} ms"],
+        ["plan → maps, Services a second", f"{rate:,.0f}"],
+        [
+            f"endpoint change on the wire → flip ({change['changes']:,} changes)",
+            f"p50 {change['p50_us']:.0f} µs, p99 {change['p99_us']:.0f} µs",
+        ],
+        [
+            "of which plan, maps (p50)",
+            f"{maps['change']['plan_p50_ns'] / 1000:.1f} µs, {maps['change']['maps_p50_ns'] / 1000:.1f} µs",
+        ],
+        ["bytes written to maps by a change", f"{change['bytes']:,.0f}"],
+        [f"agent CPU under {load['rate']:.0f} changes a second", f"{load['core_share'] * 100:.1f} % of a core"],
+        ["agent memory (resident, without maps)", f"{memory['own_bytes'] / 2**20:.0f} MiB"],
+        ["map memory (default capacities)", f"{memory['map_bytes'] / 2**20:.0f} MiB"],
+    ]
+    return _rows([f"control plane, {services:,} Services × {endpoints} endpoints", ""], rows)
+
+
+SERIES = (
+    ("new connections, cluster IP", "service", "connection", "#1f6feb"),
+    ("new connections, no Service", "others", "connection", "#8b949e"),
+    ("round trip, cluster IP", "service", "round_trip", "#2da44e"),
+    ("bulk, cluster IP", "service", "bulk", "#bf8700"),
+)
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 300, 60, 220, 30, 40
+
+
+def plot(by_size):
+    """Ratios over the number of Services, as SVG."""
+    sizes = list(by_size)
+    values = [by_size[size][way][what]["ratio"] for _, way, what, _ in SERIES for size in sizes]
+    low = min(0.9, min(values) - 0.02)
+    high = max(1.05, max(values) + 0.02)
+
+    def x(k):
+        return LEFT + (WIDTH - LEFT - RIGHT) * (k + 0.5) / len(sizes)
+
+    def y(value):
+        return TOP + (HEIGHT - TOP - BOTTOM) * (high - value) / (high - low)
+
+    svg = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" font-family="sans-serif" '
+        f'font-size="12"><rect width="100%" height="100%" fill="#fff"/>',
+        f'<text x="{LEFT}" y="18">Speed over the number of Services, DIRECT = 1.00</text>',
+    ]
+    tick = round(low + 0.049, 1)
+    while tick <= high:
+        width = 2 if abs(tick - 1) < 1e-9 else 0.5
+        svg.append(
+            f'<path d="M{LEFT} {y(tick):.1f}H{WIDTH - RIGHT}" stroke="#57606a" stroke-width="{width}"/>'
+            f'<text x="{LEFT - 8}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:.2f}</text>'
+        )
+        tick = round(tick + 0.05, 2)
+    for k, size in enumerate(sizes):
+        svg.append(f'<text x="{x(k):.1f}" y="{HEIGHT - 15}" text-anchor="middle">{int(size):,}</text>')
+    for n, (name, way, what, color) in enumerate(SERIES):
+        points = [(x(k), y(by_size[size][way][what]["ratio"])) for k, size in enumerate(sizes)]
+        path = " ".join(f"{px:.1f},{py:.1f}" for px, py in points)
+        svg.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="1.5"/>')
+        svg += [f'<circle cx="{px:.1f}" cy="{py:.1f}" r="4" fill="{color}"/>' for px, py in points]
+        legend = TOP + 20 + 20 * n
+        svg.append(
+            f'<circle cx="{WIDTH - RIGHT + 18}" cy="{legend - 4}" r="4" fill="{color}"/>'
+            f'<text x="{WIDTH - RIGHT + 28}" y="{legend}">{name}</text>'
+        )
+    return "\n".join(svg) + "\n</svg>\n"

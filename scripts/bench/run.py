@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The phases of scripts/bench.sh, in the lab that it made. One line as each ends; table, JSON and plot at the end."""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+
+import connections
+import control_plane
+import lab as bench_lab
+import objects
+import report
+
+ENDPOINTS = 10  # of each Service
+
+
+class Size:
+    """How much is measured."""
+
+    def __init__(self, quick):
+        self.connection_sizes = [10, 1000] if quick else [10, 1000, 10000]
+        self.services = 500 if quick else 10000
+        self.changes = 100 if quick else 1000
+        self.load_s = 2 if quick else 10
+        self.connections = [
+            *("--rounds", "30" if quick else "200"),
+            *("--connections", "50" if quick else "100"),
+            *("--pings", "200" if quick else "500"),
+            *("--bulk-mib", "4" if quick else "8"),
+        ]
+
+
+def machine():
+    model = "an unknown CPU"
+    with open("/proc/cpuinfo", encoding="utf-8") as info:
+        for line in info:
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{model}, {os.cpu_count()} CPUs, {memory:.0f} GiB, Linux {platform.release()}"
+
+
+class Progress:
+    """Says what a phase found and how long it took."""
+
+    def __init__(self):
+        self._last = time.monotonic()
+
+    def done(self, text):
+        now = time.monotonic()
+        print(f"[{now - self._last:6.1f} s] {text}", flush=True)
+        self._last = now
+
+
+def measure(lab, size, progress):
+    by_size = {}
+    for services in size.connection_sizes:
+        found = connections.measure(lab, services, ENDPOINTS, size.connections)
+        by_size[str(services)] = found
+        progress.done(
+            f"connections at {services:,} Services: new {found['service']['connection']['ratio']:.2f}, "
+            f"round trip {found['service']['round_trip']['ratio']:.2f}, bulk {found['service']['bulk']['ratio']:.2f} "
+            "of DIRECT"
+        )
+    return {"connections": by_size, "control_plane": measure_control_plane(lab, size, progress)}
+
+
+def measure_control_plane(lab, size, progress):
+    found = {"services": size.services, "endpoints": ENDPOINTS}
+    at = f"{size.services:,} × {ENDPOINTS}"
+    found["map_writes"] = control_plane.map_writes(lab, size.services, ENDPOINTS, size.changes)
+    progress.done(f"plan and maps, {at}: maps {found['map_writes']['all']['maps_ns'] / 1e6:.1f} ms")
+    for kind, write in (("json", objects.write_json), ("yaml", objects.write_yaml)):
+        path = f"{lab.work}/all.{kind}"
+        write(path, size.services, ENDPOINTS)
+        found[kind] = control_plane.start_from_manifest(lab, path, size.services)
+        os.unlink(path)
+        progress.done(f"start from {kind.upper()}, {at}: {found[kind]['seconds']:.2f} s")
+    found["api"] = control_plane.measure_api(lab, size.services, ENDPOINTS, size.changes, size.load_s)
+    progress.done(
+        f"API server, {at}: start {found['api']['start']['seconds']:.2f} s, "
+        f"a change p50 {found['api']['change']['p50_us']:.0f} µs, p99 {found['api']['change']['p99_us']:.0f} µs"
+    )
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    for name in ("build", "name", "cgroup", "pins", "work", "results"):
+        parser.add_argument(f"--{name}", required=True)
+    options = parser.parse_args()
+    lab = bench_lab.Lab(options.build, options.name, options.cgroup, options.pins, options.work)
+
+    results = {
+        "command": "scripts/bench.sh" + (" --quick" if options.quick else ""),
+        "machine": machine(),
+        "load_before": os.getloadavg()[0],
+    }
+    try:
+        results |= measure(lab, Size(options.quick), Progress())
+    except bench_lab.BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    texts = {
+        "results.json": json.dumps(results, indent=2) + "\n",
+        "table.md": report.table(results),
+        "connections.svg": report.plot(results["connections"]),
+    }
+    os.makedirs(options.results, exist_ok=True)
+    for name, text in texts.items():
+        with open(f"{options.results}/{name}", "w", encoding="utf-8") as out:
+            out.write(text)
+    print("\n" + texts["table.md"])
+    if results["load_before"] > 0.5 * os.cpu_count():
+        print(f"The machine was not quiet (load {results['load_before']:.1f}): trust ratios only.")
+    print(f"In {options.results}: {', '.join(texts)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
