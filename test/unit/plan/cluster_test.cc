@@ -143,7 +143,7 @@ TEST_F(ClusterTest, OnlyThisNodeIsKept) {
   EXPECT_EQ(cluster_.ThisNode(), nullptr);
 }
 
-TEST_F(ClusterTest, TheNodeChangesForThePlanByPresenceZoneAndAddressesOnly) {
+TEST_F(ClusterTest, TheNodeChangesByAnythingThatIsKeptOfIt) {
   kube::Node node = NodeObject("n1").Zone("a").InternalIp("192.168.99.11").Object();
   Apply(Upsert(node));
   EXPECT_TRUE(cluster_.TakeNodeChanged());
@@ -151,8 +151,10 @@ TEST_F(ClusterTest, TheNodeChangesForThePlanByPresenceZoneAndAddressesOnly) {
 
   node.to_be_deleted_taint = true;
   Apply(Upsert(node));
-  EXPECT_FALSE(cluster_.TakeNodeChanged());
-  EXPECT_TRUE(cluster_.ThisNode()->to_be_deleted_taint) << "kept for the health answers";
+  EXPECT_TRUE(cluster_.TakeNodeChanged()) << "for the health answers";
+  EXPECT_TRUE(cluster_.ThisNode()->to_be_deleted_taint);
+  Apply(Upsert(node));
+  EXPECT_FALSE(cluster_.TakeNodeChanged()) << "nothing is new";
 
   node.zone = "b";
   Apply(Upsert(node));
