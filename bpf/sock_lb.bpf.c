@@ -6,7 +6,8 @@
 //                  says so  4 pick a backend  5 remember both in the socket  6 rewrite the destination
 //   sendmsg4/6     unconnected UDP: the same, but a socket keeps its backend for a frontend while that one
 //   stands recvmsg4/6     a datagram from a remembered backend carries the frontend's address again
-//   getpeername4/6 likewise
+//   getpeername4/6 shows the frontend as the peer of a connected socket
+//   sock_release   a TCP socket's memory of its frontend goes with it
 //
 // A refusal is an errno of the call: ECONNREFUSED where a packet would be answered by a reset, EHOSTUNREACH
 // where it would be dropped. Never EPERM: kernel clients (NFS, SMB, Ceph) retry that in a loop.
@@ -16,6 +17,7 @@
 #include "lib/peer.bpf.h"
 #include "lib/run.bpf.h"
 #include "lib/source.bpf.h"
+#include "lib/stream_peer.bpf.h"
 #include "maps/schema.h"
 #include "maps/services.h"
 
@@ -178,7 +180,11 @@ INLINE int connect(struct bpf_sock_addr* ctx, bool v6) {
   struct peer peer = {};
   enum verdict verdict = choose(ctx, &call, &peer);
   if (verdict == VERDICT_TRANSLATED) {
-    peer_remember(ctx, &peer);
+    if (call.proto == IPPROTO_TCP) {
+      stream_peer_remember(ctx, &peer);
+    } else {
+      peer_remember(ctx, &peer);
+    }
     write_address(ctx, v6, &peer.backend, peer.backend_port);
   } else if (call.proto == IPPROTO_UDP) {
     peer_forget(ctx);  // a UDP socket may connect again and again
@@ -206,13 +212,26 @@ INLINE int sendmsg(struct bpf_sock_addr* ctx, bool v6) {
   return finish(PROGRAM_SENDMSG, verdict);
 }
 
-// recvmsg and getpeername: gives the frontend's address back for a remembered backend's.
-INLINE int reverse(struct bpf_sock_addr* ctx, bool v6, bool datagrams) {
+// recvmsg: a datagram from a remembered backend comes from the frontend, for the application.
+INLINE int recvmsg(struct bpf_sock_addr* ctx, bool v6) {
   struct call from = {};
   read_destination(ctx, v6, &from);
-  const struct peer* peer = datagrams ? datagram_peer_of_backend(ctx, &from.addr, from.port) : NULL;
+  const struct peer* peer = datagram_peer_of_backend(ctx, &from.addr, from.port);
   if (!peer) peer = peer_of_backend(ctx, &from.addr, from.port);
   if (peer) write_address(ctx, v6, &peer->frontend, peer->frontend_port);
+  return 1;
+}
+
+INLINE int getpeername(struct bpf_sock_addr* ctx, bool v6) {
+  struct call to = {};
+  read_destination(ctx, v6, &to);
+  if (to.proto == IPPROTO_TCP) {
+    const struct stream_peer* peer = stream_peer_of(ctx, &to.addr, to.port);
+    if (peer) write_address(ctx, v6, &peer->frontend, peer->frontend_port);
+  } else {
+    const struct peer* peer = peer_of_backend(ctx, &to.addr, to.port);
+    if (peer) write_address(ctx, v6, &peer->frontend, peer->frontend_port);
+  }
   return 1;
 }
 
@@ -238,20 +257,26 @@ int sock_sendmsg6(struct bpf_sock_addr* ctx) {
 
 SEC("cgroup/recvmsg4")
 int sock_recvmsg4(struct bpf_sock_addr* ctx) {
-  return reverse(ctx, false, true);
+  return recvmsg(ctx, false);
 }
 
 SEC("cgroup/recvmsg6")
 int sock_recvmsg6(struct bpf_sock_addr* ctx) {
-  return reverse(ctx, true, true);
+  return recvmsg(ctx, true);
 }
 
 SEC("cgroup/getpeername4")
 int sock_getpeername4(struct bpf_sock_addr* ctx) {
-  return reverse(ctx, false, false);
+  return getpeername(ctx, false);
 }
 
 SEC("cgroup/getpeername6")
 int sock_getpeername6(struct bpf_sock_addr* ctx) {
-  return reverse(ctx, true, false);
+  return getpeername(ctx, true);
+}
+
+SEC("cgroup/sock_release")
+int sock_release(struct bpf_sock* ctx) {
+  if (ctx->protocol == IPPROTO_TCP) stream_peer_forget(bpf_get_socket_cookie(ctx));
+  return 1;
 }

@@ -27,7 +27,7 @@ struct peers {
                  // is its
 };
 
-// A connected socket, TCP or UDP: one peer.
+// A connected UDP socket: one peer. (TCP: maps/stream_peers.h.)
 FAIRLEAD_TABLE(connected_peer, BPF_MAP_TYPE_SK_STORAGE, BPF_F_NO_PREALLOC, int, struct peer, 0);
 // An unconnected UDP socket: the last DATAGRAM_PEERS frontends it sent to.
 FAIRLEAD_TABLE(datagram_peers, BPF_MAP_TYPE_SK_STORAGE, BPF_F_NO_PREALLOC, int, struct peers, 0);

@@ -35,8 +35,8 @@ class Cluster {
   // of its slices changed; it may be gone, or may never have been known (a slice that came first).
   std::vector<kube::ObjectName> TakeDirty();
   bool HasDirty() const { return !dirty_.empty(); }
-  // True once after this Node's object or the ServiceCIDRs changed in anything that is kept of them: for the plan
-  // (zone, addresses, ranges) or for the health answers (marks of a node that is about to go).
+  // True once after this Node's object or the ServiceCIDRs changed in anything that is kept of them: for the
+  // plan (zone, addresses, ranges) or for the health answers (marks of a node that is about to go).
   bool TakeNodeChanged() { return std::exchange(node_changed_, false); }
 
   // Pointers stand until the next Apply.

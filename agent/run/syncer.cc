@@ -14,7 +14,8 @@ namespace {
 
 constexpr std::chrono::milliseconds kRetryMin{100};
 constexpr std::chrono::milliseconds kRetryMax{10000};
-constexpr std::chrono::milliseconds kSoon{10};  // a grace period, more or less
+// Nothing waits for retired memory but its reuse: a look every so often keeps grace periods few under churn.
+constexpr std::chrono::milliseconds kSoon{100};
 constexpr std::chrono::seconds kProgress{2};
 constexpr double kWarnAt = 0.80;  // of a table's capacity
 constexpr double kCalmAt = 0.75;

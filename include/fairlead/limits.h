@@ -24,6 +24,10 @@
 // Destinations one unconnected UDP socket can keep at a time; the oldest gives way.
 #define DATAGRAM_PEERS 16U
 
+// TCP sockets connected through Services whose frontend is remembered: sets x ways, 4 MiB.
+#define STREAM_PEER_SETS 32768U
+#define STREAM_PEER_WAYS 4U
+
 // Prefixes in which an address without a Service is dropped; a cluster has one or two a family.
 #define SERVICE_CIDRS_MAX 16U
 

@@ -27,6 +27,7 @@
 #include "maps/service_cidrs.h"
 #include "maps/services.h"
 #include "maps/source_ranges.h"
+#include "maps/stream_peers.h"
 
 namespace {
 
@@ -102,6 +103,11 @@ const std::map<std::string, Struct> kStructs = {
       {MEMBER(peer, frontend), MEMBER(peer, backend), MEMBER(peer, frontend_port), MEMBER(peer, backend_port),
        MEMBER(peer, service_id), MEMBER(peer, backend_id), MEMBER(peer, proto), MEMBER(peer, reserved)}}},
     {"peers", {sizeof(peers), {MEMBER(peers, peer), MEMBER(peers, next), MEMBER(peers, latest)}}},
+    {"stream_peer",
+     {sizeof(stream_peer),
+      {MEMBER(stream_peer, cookie), MEMBER(stream_peer, frontend), MEMBER(stream_peer, backend_tail),
+       MEMBER(stream_peer, frontend_port), MEMBER(stream_peer, backend_port)}}},
+    {"stream_peer_set", {sizeof(stream_peer_set), {MEMBER(stream_peer_set, entry)}}},
     {"schema",
      {sizeof(schema),
       {MEMBER(schema, version), MEMBER(schema, frontend_slots), MEMBER(schema, hash_seed),
@@ -138,6 +144,7 @@ const std::map<std::string, Table> kTables = {
     {counters_table::kName, TableOf<counters_table>("", "counter")},
     {service_traffic_table::kName, TableOf<service_traffic_table>("", "traffic")},
     {backend_traffic_table::kName, TableOf<backend_traffic_table>("", "traffic")},
+    {stream_peers_table::kName, TableOf<stream_peers_table>("", "stream_peer_set")},
     {connected_peer_table::kName, TableOf<connected_peer_table>("", "peer")},
     {datagram_peers_table::kName, TableOf<datagram_peers_table>("", "peers")},
     {schema_table::kName, TableOf<schema_table>("", "schema")},

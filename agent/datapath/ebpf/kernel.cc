@@ -19,6 +19,7 @@
 #include "fairlead/verdict.h"
 #include "maps/affinity.h"
 #include "maps/peers.h"
+#include "maps/stream_peers.h"
 #include "sock_lb.skel.h"
 #include "sock_sweep.skel.h"
 
@@ -201,7 +202,7 @@ Result<void> Kernel::Load(const KernelOptions& options) {
   bpf_object__for_each_map(map, programs_->obj) {
     std::string name = bpf_map__name(map);
     bool carried = fits || name == connected_peer_table::kName || name == datagram_peers_table::kName ||
-                   name == counters_table::kName;
+                   name == stream_peers_table::kName || name == counters_table::kName;
     if (!same_schema || !carried || bpf_map__is_internal(map)) continue;
     if (bpf_map__reuse_fd(map, found->fds.at(name).Get()) != 0) return FailErrno(errno, "{}: reuse", name);
   }

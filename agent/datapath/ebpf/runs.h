@@ -47,6 +47,12 @@ class Runs {
   // table that is full. `replaces`: the records that the same service will free: within them the reserve may
   // be used.
   Result<RunPlace> Make(const RunContent& content, std::span<const RunPlace> standing, uint32_t replaces);
+  // Room for so many more backends, so that a large batch does not rehash on the way.
+  void Expect(size_t backends) {
+    size_t all = backends_.size() + backends;
+    if (all > backends_.bucket_count())
+      backends_.reserve(all);  // never down: that would rehash on every change
+  }
   // Frees the run once no program can see it. Nothing may point at it any more.
   void Release(const RunPlace& place, uint8_t proto);
 

@@ -32,6 +32,9 @@ Writer::Writer(const Tables& tables, Reclaimer& reclaimer)
 std::vector<datapath::Failure> Writer::Apply(std::span<const plan::Change> changes) {
   std::vector<datapath::Failure> failures;
   std::vector<frontend_key> gone;
+  size_t backends = 0;
+  for (const plan::Change& change : changes) backends += change.now ? change.now->cluster.size() : 0;
+  runs_.Expect(backends);
   for (const plan::Change& change : changes) {
     if (!change.now) continue;
     if (auto set = Set(*change.now, gone); !set) failures.push_back({change, std::move(set.error())});
