@@ -94,7 +94,7 @@ Fd CatchSignals() {
 }
 
 Result<void> RunAgent(const Options& options) {
-  Fd stop = CatchSignals();
+  Fd stop = options.dry_run ? Fd() : CatchSignals();
   if (auto set = run::SetOomScore(options.oom_score_adj); !set) spdlog::warn("{}", set.error().message);
   auto facts = FactsFrom(options);
   if (!facts) return std::unexpected(facts.error());

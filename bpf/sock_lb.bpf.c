@@ -70,16 +70,25 @@ INLINE bool is_loopback(const struct ip_addr* addr) {
   return addr->halves[0] == 0 && addr->words[2] == 0 && addr->words[3] == bpf_htonl(1);
 }
 
+// What the kernel makes of a destination of zeros: this host (net/ipv4/route.c, net/ipv6/tcp_ipv6.c). As a
+// key it is the NodePort entry's, which stands for addresses of the node and is asked for only as such.
+INLINE bool is_unspecified(const struct ip_addr* addr) {
+  return addr->halves[0] == 0 && addr->words[3] == 0 && (addr->words[2] == 0 || is_ipv4(addr));
+}
+
 // Finds the frontend of a destination: exactly, else as a NodePort of this node. VERDICT_TRANSLATED with
 // `found` filled, or how the call ends.
 INLINE enum verdict find(struct bpf_sock_addr* ctx, const struct call* call, struct frontend* found) {
   struct frontend_key key = {
       .addr = call->addr, .port = call->port, .proto = call->proto, .scope = SCOPE_CLUSTER};
+  if (is_unspecified(&key.addr)) {
+    key.addr.words[3] = is_ipv4(&key.addr) ? bpf_htonl(0x7f000001) : bpf_htonl(1);
+  }
   *found = frontend_get(&key);
   if (found->flags) return VERDICT_TRANSLATED;
 
   // All of 127.0.0.0/8 is this host (RFC 1122 3.2.1.3); the table has its first address.
-  struct ip_addr addr = call->addr;
+  struct ip_addr addr = key.addr;
   bool loopback = is_loopback(&addr);
   if (loopback && is_ipv4(&addr)) addr.words[3] = bpf_htonl(0x7f000001);
   __u32 roles = address_roles(&addr);
@@ -152,8 +161,10 @@ INLINE bool still_stands(struct bpf_sock_addr* ctx, const struct call* call, con
   if (find(ctx, call, &frontend) != VERDICT_TRANSLATED) return false;
   const struct run* run = run_head(frontend);
   if (!run || run->service_id != peer->service_id) return false;
-  // With source ranges the socket has to ask again: they may have changed.
-  if (frontend.flags & FRONTEND_SOURCE_RANGES) return false;
+  // The ranges may have changed since; a client that is out now is refused by the choice that follows.
+  if (frontend.flags & FRONTEND_SOURCE_RANGES &&
+      source_check(ctx, run->source_set, is_ipv4(&call->addr)) != VERDICT_TRANSLATED)
+    return false;
   return run_holds(frontend, run, peer->backend_id);
 }
 

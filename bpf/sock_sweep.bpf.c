@@ -33,12 +33,23 @@ INLINE bool stands(const struct peer* peer) {
   return run && run->service_id == peer->service_id && run_holds(frontend, run, peer->backend_id);
 }
 
+// False for a socket that was disconnected since, perhaps by us, and for one whose connect() failed after the
+// hook.
+INLINE bool connected_to_backend(struct sock* sk, const struct peer* peer) {
+  if (sk->__sk_common.skc_dport != peer->backend_port) return false;
+  if (sk->__sk_common.skc_family != AF_INET6) return sk->__sk_common.skc_daddr == peer->backend.words[3];
+  for (int i = 0; i < 4; i++) {
+    if (sk->__sk_common.skc_v6_daddr.in6_u.u6_addr32[i] != peer->backend.words[i]) return false;
+  }
+  return true;
+}
+
 SEC("iter/bpf_sk_storage_map")
 int find_stale(struct bpf_iter__bpf_sk_storage_map* ctx) {
   struct sock* sk = ctx->sk;
   const struct peer* value = ctx->value;
   if (!sk || !value || value->proto != IPPROTO_UDP) return 0;
-  if (!sk->__sk_common.skc_dport) return 0;  // disconnected since, perhaps by us
+  if (!connected_to_backend(sk, value)) return 0;
   struct peer peer = *value;
   if (stands(&peer)) return 0;
 
@@ -47,6 +58,7 @@ int find_stale(struct bpf_iter__bpf_sk_storage_map* ctx) {
       .netns = sk->__sk_common.skc_net.net->ns.inum,
       .family = sk->__sk_common.skc_family,
       .local_port = bpf_htons(sk->__sk_common.skc_num),
+      .ifindex = sk->__sk_common.skc_bound_dev_if,
       .peer = peer,
   };
   if (found.family == AF_INET6) {

@@ -13,7 +13,9 @@ struct stale_socket {
   __u32 netns;   // inode number of its network namespace
   __u16 family;  // AF_INET or AF_INET6
   __be16 local_port;
+  __u32 ifindex;  // the device it is bound to; 0: none
+  __u32 reserved;
 };
-WIRE_ASSERT(sizeof(struct stale_socket) == 80, "stale_socket has no hidden padding");
+WIRE_ASSERT(sizeof(struct stale_socket) == 88, "stale_socket has no hidden padding");
 
 #endif  // FAIRLEAD_MAPS_STALE_SOCKET_H_

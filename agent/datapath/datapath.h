@@ -2,7 +2,9 @@
 // What every datapath does: make the kernel equal to the plan. Single-threaded: the syncer's thread calls.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -52,8 +54,9 @@ class Datapath {
   virtual Result<void> Prune() = 0;
 
   // Level-triggered work beside the tables (sockets of removed backends, reuse of retired memory). Cheap when
-  // there is nothing to do. True if it wants to be called again soon.
-  virtual bool Reconcile() = 0;
+  // there is nothing to do. When it wants to be called again at the latest; nothing if only after the next
+  // change.
+  virtual std::optional<std::chrono::steady_clock::time_point> Reconcile() = 0;
 
   virtual std::vector<Usage> Usages() const = 0;
   virtual std::vector<VerdictCount> Verdicts() const = 0;

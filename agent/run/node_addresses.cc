@@ -32,7 +32,7 @@ Result<NodeAddresses> NodeAddresses::Open() {
   addresses.events_ = Fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE));
   sockaddr_nl groups{};
   groups.nl_family = AF_NETLINK;
-  groups.nl_groups = RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_LINK;
+  groups.nl_groups = RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR;
   if (!addresses.events_ ||
       ::bind(addresses.events_.Get(), reinterpret_cast<sockaddr*>(&groups), sizeof(groups)) != 0) {
     return FailErrno(errno, "rtnetlink: watch the node's addresses");

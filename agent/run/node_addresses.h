@@ -18,7 +18,7 @@ class NodeAddresses {
   // (kube-ipvs0, nodelocaldns) are left out: what is on them is Services', not the node's.
   Result<std::vector<Address>> List() const;
 
-  // Readable when an address or device came or went since; Drain makes it unreadable again.
+  // Readable when an address came or went since; Drain makes it unreadable again.
   int fd() const { return events_.Get(); }
   void Drain();
 

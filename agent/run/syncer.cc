@@ -4,6 +4,8 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <iterator>
+#include <set>
 #include <utility>
 
 #include "agent/base/log.h"
@@ -14,8 +16,6 @@ namespace {
 
 constexpr std::chrono::milliseconds kRetryMin{100};
 constexpr std::chrono::milliseconds kRetryMax{10000};
-// Nothing waits for retired memory but its reuse: a look every so often keeps grace periods few under churn.
-constexpr std::chrono::milliseconds kSoon{100};
 constexpr std::chrono::seconds kProgress{2};
 constexpr double kWarnAt = 0.80;  // of a table's capacity
 constexpr double kCalmAt = 0.75;
@@ -82,14 +82,15 @@ void Syncer::Run(int stop_fd, const std::function<void()>& on_resync) {
       on_resync();
     }
     Sync(std::move(batch), resync);
-    soon_ = datapath_.Reconcile();
+    reconcile_at_ = datapath_.Reconcile();
   }
 }
 
 int Syncer::TimeoutMs(Clock::time_point now) const {
   Clock::time_point until = resync_at_;
-  if (soon_) until = std::min(until, now + kSoon);
-  if (!pending_.empty() || node_pending_) until = std::min(until, retry_at_);
+  if (reconcile_at_) until = std::min(until, *reconcile_at_);
+  if (planned_ && !pending_.empty()) until = std::min(until, retry_at_);
+  if (planned_ && again_at_) until = std::min(until, *again_at_);
   if (!planned_) until = std::min(until, progress_at_);
   if (now < quiet_until_) until = std::min(until, quiet_until_);
   auto wait = std::chrono::ceil<std::chrono::milliseconds>(until - now).count();
@@ -108,6 +109,10 @@ void Syncer::Take(Batch& batch) {
     if (update.kind == kube::Kind::kService) batch.services += count;
     if (update.kind == kube::Kind::kEndpointSlice) {
       batch.slices += count;
+      if (planned_ && update.type == kube::Update::Type::kReplace) {  // most of a relist is old news
+        cluster_.Apply(std::move(update));
+        continue;
+      }
       for (const kube::Object& object : update.objects) {
         const auto& slice = std::get<kube::EndpointSlice>(object);
         if (slice.trigger_time_ns == 0) continue;
@@ -131,9 +136,9 @@ void Syncer::SyncAddresses() {
   node_addresses_ = std::move(*listed);
   plan::NodeFacts facts = planner_.facts();
   facts.addresses = node_addresses_;
-  planner_.SetFacts(std::move(facts));
+  replan_ |= planner_.SetFacts(std::move(facts));
   node_pending_ = true;
-  retry_at_ = Clock::now();
+  again_at_ = Clock::now();
 }
 
 // Takes the Node object in. True if all services must be planned again.
@@ -146,7 +151,7 @@ bool Syncer::SyncNode() {
   health_.SetNodeEligible(node ? !node->being_deleted && !node->to_be_deleted_taint
                                : !options_.manifests.empty());  // a folder need not describe the node
   node_pending_ = true;
-  retry_at_ = Clock::now();
+  again_at_ = Clock::now();
   return planner_.SetFacts(std::move(facts));
 }
 
@@ -162,15 +167,20 @@ void Syncer::Sync(Batch batch, bool full) {
     }
     return;
   }
-  bool all = SyncNode() || !planned_;
+  bool all = SyncNode();
+  all |= std::exchange(replan_, false);
+  all |= !planned_;
   if (!options_.manifests.empty() && !planned_)
     health_.SetNodeEligible(cluster_.ThisNode() == nullptr || (!cluster_.ThisNode()->being_deleted &&
                                                                !cluster_.ThisNode()->to_be_deleted_taint));
-  std::vector<kube::ObjectName> names = cluster_.TakeDirty();
-  if (all) names = cluster_.ServiceNames();
+  std::vector<kube::ObjectName> names = cluster_.TakeDirty();  // also services that are gone
+  if (all) std::ranges::move(cluster_.ServiceNames(), std::back_inserter(names));
 
-  bool retry = (!pending_.empty() || node_pending_) && (began >= retry_at_ || full);
-  if (names.empty() && planned_ && !retry && !full) return;
+  const bool retry = !pending_.empty() && (began >= retry_at_ || full);
+  const bool again = again_at_ && (began >= *again_at_ || full);
+  const bool prune = committed_ && !pruned_ && cluster_.Complete() && !again_at_;
+  if (names.empty() && planned_ && !retry && !again && !prune && !full) return;
+  if (again) again_at_.reset();
   for (Family family : {Family::kIpv4, Family::kIpv6}) {
     if (!names.empty()) {
       health_.Queued(family);
@@ -184,19 +194,9 @@ void Syncer::Sync(Batch batch, bool full) {
     metrics_.CountBadObject(problem.source);
   }
   std::vector<plan::Change> changes = std::move(delta.changes);
-  if (retry) {
-    for (auto& [key, pending] : pending_) {
-      bool newer =
-          std::any_of(changes.begin(), changes.end(), [&](const plan::Change& c) { return c.key == key; });
-      if (!newer) changes.push_back(pending.change);
-    }
-  }
-  ApplyChanges(std::move(changes));
-  if (node_pending_) {
-    auto applied = datapath_.ApplyNode(planner_.PlanNode(cluster_));
-    node_pending_ = !applied;
-    if (!applied) spdlog::warn("{}; trying again", applied.error().message);
-  }
+  if (retry) AddPending(changes);
+  ApplyChanges(std::move(changes), retry);
+  if (node_pending_) ApplyNode();
   if (!planned_) {
     planned_ = true;
     spdlog::info("planned: {} service ports of {} services, {} of them pending", planner_.plan().size(),
@@ -208,18 +208,27 @@ void Syncer::Sync(Batch batch, bool full) {
   quiet_until_ = Clock::now() + options_.min_sync_period;
 }
 
-void Syncer::ApplyChanges(std::vector<plan::Change> changes) {
-  if (changes.empty()) return;
-  std::vector<datapath::Failure> failures = datapath_.Apply(changes);
-  for (const plan::Change& change : changes) {
-    auto it = pending_.find(change.key);
-    if (it == pending_.end()) continue;
-    bool failed = std::any_of(failures.begin(), failures.end(),
-                              [&](const datapath::Failure& f) { return f.change.key == change.key; });
-    if (failed) continue;
-    spdlog::info("{}: in effect now", change.key.ToString());
-    pending_.erase(it);
+// What is pending and not changed again; `changes` is sorted by key.
+void Syncer::AddPending(std::vector<plan::Change>& changes) {
+  std::vector<plan::Change> older;
+  for (const auto& [key, pending] : pending_) {
+    bool newer = std::ranges::binary_search(changes, key, {}, &plan::Change::key);
+    if (!newer) older.push_back(pending.change);
   }
+  std::ranges::move(older, std::back_inserter(changes));
+}
+
+void Syncer::ApplyChanges(std::vector<plan::Change> changes, bool retry) {
+  if (changes.empty()) return;
+  const size_t pending_before = pending_.size();
+  std::vector<datapath::Failure> failures = datapath_.Apply(changes);
+  std::set<plan::ServicePortKey> failed;
+  for (const datapath::Failure& failure : failures) failed.insert(failure.change.key);
+  for (const plan::Change& change : changes) {
+    if (failed.contains(change.key) || pending_.erase(change.key) == 0) continue;
+    if (change.now) spdlog::info("{}: in effect now", change.key.ToString());
+  }
+  const size_t pending_left = pending_.size();
   write_errors_ += failures.size();
   for (datapath::Failure& failure : failures) {
     Pending& pending = pending_[failure.change.key];
@@ -227,21 +236,38 @@ void Syncer::ApplyChanges(std::vector<plan::Change> changes) {
       spdlog::error("{}; what stood before stands, trying again", failure.error.message);
       pending.message = failure.error.message;
     }
+    pending.kind = failure.error.kind;
     pending.change = std::move(failure.change);
   }
-  bool progress = failures.size() < changes.size();
-  retry_after_ = progress ? kRetryMin : std::min(retry_after_ * 2, kRetryMax);
+  // The clock of the pending ones is not set back by others that come and go meanwhile.
+  if (retry) {
+    retry_after_ = pending_left < pending_before ? kRetryMin : std::min(retry_after_ * 2, kRetryMax);
+  } else if (pending_before == 0) {
+    retry_after_ = kRetryMin;
+  } else {
+    return;
+  }
   retry_at_ = Clock::now() + retry_after_;
+}
+
+void Syncer::ApplyNode() {
+  auto applied = datapath_.ApplyNode(planner_.PlanNode(cluster_));
+  node_pending_ = !applied;
+  TryAgainUnless(applied);
+}
+
+// One word on a failure while it lasts, and another attempt later.
+void Syncer::TryAgainUnless(const Result<void>& outcome) {
+  if (outcome) return;
+  if (last_error_ != outcome.error().message) spdlog::error("{}; trying again", outcome.error().message);
+  last_error_ = outcome.error().message;
+  again_at_ = Clock::now() + kRetryMax;
 }
 
 void Syncer::CommitOnce() {
   auto committed = datapath_.Commit();
-  if (!committed) {
-    spdlog::error("{}; trying again", committed.error().message);
-    node_pending_ = true;  // keeps the retry timer running
-    retry_at_ = Clock::now() + kRetryMax;
-    return;
-  }
+  TryAgainUnless(committed);
+  if (!committed) return;
   committed_ = true;
   spdlog::info("programmed: {} mode serves {} service ports", datapath_.Name(),
                planner_.plan().size() - pending_.size());
@@ -252,10 +278,7 @@ void Syncer::PruneOnce() {
   if (!cluster_.Complete()) return;
   auto pruned = datapath_.Prune();
   pruned_ = pruned.has_value();
-  if (pruned_) return;
-  spdlog::error("{}; trying again", pruned.error().message);
-  node_pending_ = true;  // keeps the retry timer running
-  retry_at_ = Clock::now() + kRetryMax;
+  TryAgainUnless(pruned);
 }
 
 // --- what is measured
@@ -274,7 +297,12 @@ void Syncer::Observe(const Batch& batch, Clock::time_point began, bool full) {
   metrics_.service_changes.Increment(static_cast<double>(batch.services));
   metrics_.endpoint_changes.Increment(static_cast<double>(batch.slices));
   bool pending[2] = {};
-  for (const auto& [key, change] : pending_) pending[key.family == Family::kIpv6] = true;
+  // A service that does not fit or makes no sense waits for somebody to act; it is no sign that the agent is
+  // late.
+  for (const auto& [key, change] : pending_) {
+    if (change.kind == ErrorKind::kExhausted || change.kind == ErrorKind::kInvalid) continue;
+    pending[key.family == Family::kIpv6] = true;
+  }
   for (Family family : {Family::kIpv4, Family::kIpv6}) {
     auto& of = metrics_.Of(family);
     of.sync.Observe(Seconds(now - began));

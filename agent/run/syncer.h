@@ -13,6 +13,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -54,13 +55,17 @@ class Syncer {
   struct Pending {
     plan::Change change;
     std::string message;  // as logged
+    ErrorKind kind = ErrorKind::kInternal;
   };
 
   void Take(Batch& batch);
   void SyncAddresses();
   bool SyncNode();
   void Sync(Batch batch, bool full);
-  void ApplyChanges(std::vector<plan::Change> changes);
+  void AddPending(std::vector<plan::Change>& changes);
+  void ApplyChanges(std::vector<plan::Change> changes, bool retry);
+  void ApplyNode();
+  void TryAgainUnless(const Result<void>& outcome);
   void CommitOnce();
   void PruneOnce();
   void Observe(const Batch& batch, Clock::time_point began, bool full);
@@ -80,7 +85,10 @@ class Syncer {
   bool planned_ = false;  // a first complete plan exists
   bool committed_ = false;
   bool pruned_ = false;
-  bool soon_ = false;  // the datapath asked to be called again
+  bool replan_ = false;  // facts about the node changed: every service is planned again
+  std::optional<Clock::time_point> reconcile_at_;  // the datapath asked to be called again
+  std::optional<Clock::time_point> again_at_;      // the node's part, commit or prune is due
+  std::string last_error_;                         // of those, as logged
   bool node_pending_ = false;
   std::vector<Address> node_addresses_;
   std::map<plan::ServicePortKey, Pending> pending_;

@@ -26,11 +26,14 @@ typedef struct {
   struct net* net;
 } possible_net_t;
 struct sock_common {
+  __be32 skc_daddr;
   __be32 skc_rcv_saddr;
   __be16 skc_dport;
   __u16 skc_num;
   unsigned short skc_family;
   possible_net_t skc_net;
+  int skc_bound_dev_if;
+  struct in6_addr skc_v6_daddr;
   struct in6_addr skc_v6_rcv_saddr;
   struct {
     long long counter;

@@ -10,8 +10,9 @@
 //   watch IP PORT    "watching", and then "flip NS" (CLOCK_MONOTONIC) or "timeout"
 //   quit
 //
-// It looks every 50 us rather than without pause, and at ordinary priority: on a machine of two cores a watcher that
-// spins, or goes before everybody else, holds the core that the agent needs. A flip is seen some 50 us late.
+// It looks every 50 us rather than without pause, and at ordinary priority: on a machine of two cores a
+// watcher that spins, or goes before everybody else, holds the core that the agent needs. A flip is seen some
+// 50 us late.
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <sys/prctl.h>

@@ -93,6 +93,14 @@ TEST_F(CleanupTest, NothingIsTranslatedAfterwardsAndANewAgentStartsAfresh) {
   EXPECT_EQ(Connect(Pod(), Proto::kTcp, At(kVip)).backend, "10.180.1.11:8080");
 }
 
+TEST_F(CleanupTest, UnderARunningAgentIsRefused) {
+  Program(Cart(), CartSlice({"10.180.1.11"}));
+  const Finished refused = Cleanup();
+  EXPECT_NE(refused.status, 0);
+  EXPECT_NE(refused.output.find("another fairlead is running on it"), std::string::npos) << refused.output;
+  EXPECT_EQ(Connect(Pod(), Proto::kTcp, At(kVip)).backend, "10.180.1.11:8080");
+}
+
 TEST_F(CleanupTest, WithNothingThereIsNoError) {
   TheAgent().Stop();
   EXPECT_EQ(Cleanup().status, 0);

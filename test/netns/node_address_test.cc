@@ -21,12 +21,13 @@ class NodeAddressTest : public NodeTest {
       EXPECT_EQ(outcome.peer, At(to));
     }
   }
-  static void ExpectNotServed(const Namespace& from, const char* to) {
+  // `on_wire`: the address that the kernel makes of `to`, if another.
+  static void ExpectNotServed(const Namespace& from, const char* to, const char* on_wire = nullptr) {
     for (const Proto proto : {Proto::kTcp, Proto::kUdp}) {
       Capture capture(from);
       const Outcome outcome = Connect(from, proto, At(to), {.timeout = std::chrono::milliseconds(100)});
       EXPECT_NE(outcome.end, End::kReached) << to << ": " << outcome.ToString();
-      EXPECT_GE(capture.Take(proto, At(to)), 1) << to << " was not left alone";
+      EXPECT_GE(capture.Take(proto, At(on_wire ? on_wire : to)), 1) << to << " was not left alone";
     }
   }
 };
@@ -46,12 +47,16 @@ TEST_F(NodeAddressTest, NodePortsAnswerTheNodeOnItsLoopback) {
   ExpectReached(Host(), "127.0.0.1:30001");
   ExpectReached(Host(), "127.0.0.53:30001");
   ExpectReached(Host(), "[::1]:30001");
+  ExpectReached(Host(), "0.0.0.0:30001");  // for the kernel: this host
+  ExpectReached(Host(), "[::]:30001");
 }
 
 TEST_F(NodeAddressTest, ThePodsOwnLoopbackIsItsOwn) {
   Program(Cart(30001), CartSlice({"10.180.1.11"}), CartSlice({"fd00:10:180:1::11"}));
   ExpectNotServed(Pod(), "127.0.0.1:30001");
   ExpectNotServed(Pod(), "[::1]:30001");
+  ExpectNotServed(Pod(), "0.0.0.0:30001", "127.0.0.1:30001");
+  ExpectNotServed(Pod(), "[::]:30001", "[::1]:30001");
 }
 
 TEST_F(NodeAddressTest, AnotherNodesPortAndAnUnusedNumberAreLeftAlone) {

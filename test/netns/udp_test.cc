@@ -93,6 +93,16 @@ TEST_F(UdpTest, AnUnconnectedSocketKeepsItsBackend) {
   EXPECT_GE(chosen.size(), 2u);
 }
 
+TEST_F(UdpTest, AnUnconnectedSocketKeepsItsBackendBehindSourceRangesToo) {
+  const Service cart = Cart(30001).LoadBalancerIp("198.51.100.4");
+  Program(Service(cart).SourceRange("10.180.0.100/32"),
+          CartSlice({"10.180.0.11", "10.180.1.11", "10.180.2.11"}));
+  Client client(Pod(), Proto::kUdp, Family::kIpv4);
+  const std::string backend = client.AskAt(At("198.51.100.4:80"), "first").backend;
+  ASSERT_NE(backend, "");
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(client.AskAt(At("198.51.100.4:80"), "next").backend, backend);
+}
+
 TEST_F(UdpTest, AnUnconnectedSocketMovesWithItsService) {
   Program(Cart(), CartSlice({"10.180.1.11"}));
   Client client(Pod(), Proto::kUdp, Family::kIpv4, {.bind_port = 12345});

@@ -7,6 +7,13 @@
 
 namespace fairlead::ebpf {
 
+namespace {
+
+// Nothing waits for retired memory but its reuse: a look every so often keeps grace periods few under churn.
+constexpr std::chrono::milliseconds kReclaimPause{100};
+
+}  // namespace
+
 Result<std::unique_ptr<EbpfDatapath>> EbpfDatapath::Open(const KernelOptions& options,
                                                          std::vector<std::string> netns_dirs) {
   std::unique_ptr<EbpfDatapath> self(new EbpfDatapath);
@@ -66,10 +73,15 @@ Result<void> EbpfDatapath::Prune() {
   return writer_->Prune();
 }
 
-bool EbpfDatapath::Reconcile() {
-  bool soon = reclaimer_->Poll();
-  if (committed_) soon |= sweeper_->Poll(std::chrono::steady_clock::now());
-  return soon;
+std::optional<std::chrono::steady_clock::time_point> EbpfDatapath::Reconcile() {
+  const auto now = std::chrono::steady_clock::now();
+  std::optional<std::chrono::steady_clock::time_point> next;
+  if (reclaimer_->Poll()) next = now + kReclaimPause;
+  if (committed_) {
+    auto sweep = sweeper_->Poll(now);
+    next = next ? std::min(*next, sweep) : sweep;
+  }
+  return next;
 }
 
 std::vector<datapath::Usage> EbpfDatapath::Usages() const {

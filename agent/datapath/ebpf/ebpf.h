@@ -27,7 +27,7 @@ class EbpfDatapath : public datapath::Datapath {
   Result<void> ApplyNode(const plan::NodePlan& node) override;
   Result<void> Commit() override;
   Result<void> Prune() override;
-  bool Reconcile() override;
+  std::optional<std::chrono::steady_clock::time_point> Reconcile() override;
   std::vector<datapath::Usage> Usages() const override;
   std::vector<datapath::VerdictCount> Verdicts() const override;
   uint64_t BytesWritten() const override;

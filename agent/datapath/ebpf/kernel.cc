@@ -268,8 +268,9 @@ Result<void> Kernel::CarryOver() {
 }
 
 Result<void> Kernel::Commit() {
-  if (old_) {
+  if (old_ && !carried_over_) {
     if (auto carried = CarryOver(); !carried) return carried;
+    carried_over_ = true;
   }
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, programs_->obj) {
@@ -329,7 +330,11 @@ std::vector<datapath::VerdictCount> Kernel::Verdicts() const {
 }
 
 Result<void> Kernel::CleanUp(const std::string& bpffs_dir) {
-  return Pins(bpffs_dir).RemoveAll();
+  Pins pins(bpffs_dir);
+  if (::access(bpffs_dir.c_str(), F_OK) != 0) return {};
+  auto lock = pins.Lock();  // not under a running agent, which would not notice
+  if (!lock) return std::unexpected(std::move(lock.error()).In("--cleanup"));
+  return pins.RemoveAll();
 }
 
 }  // namespace fairlead::ebpf

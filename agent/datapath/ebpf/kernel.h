@@ -67,6 +67,7 @@ class Kernel {
   Fd lock_;
   Cgroup cgroup_;
   bool adopted_ = false;
+  bool carried_over_ = false;
   schema schema_{};
   uint64_t affinity_capacity_ = 0;
   sock_lb* programs_ = nullptr;

@@ -8,8 +8,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "agent/base/log.h"
 #include "agent/datapath/ebpf/encode.h"
@@ -20,8 +22,9 @@ namespace fairlead::ebpf {
 
 namespace {
 
-constexpr auto kRetry = std::chrono::milliseconds(250);
-constexpr auto kResync = std::chrono::seconds(30);
+constexpr std::chrono::milliseconds kPause{150};
+constexpr std::chrono::milliseconds kRetry{250};
+constexpr std::chrono::seconds kResync{30};
 
 Result<std::vector<stale_socket>> ReadAll(const Fd& pass) {
   std::vector<stale_socket> found;
@@ -69,6 +72,7 @@ Result<bool> Destroy(const Fd& netlink, const stale_socket& socket) {
   request.idiag_states = ~0U;
   request.id.idiag_sport = socket.local_port;
   request.id.idiag_dport = socket.peer.backend_port;
+  request.id.idiag_if = socket.ifindex;
   CopyAddress(request.id.idiag_src, socket.local, socket.family);
   CopyAddress(request.id.idiag_dst, socket.peer.backend, socket.family);
   request.id.idiag_cookie[0] = static_cast<__u32>(socket.cookie);
@@ -91,18 +95,31 @@ Result<bool> Destroy(const Fd& netlink, const stale_socket& socket) {
 
 }  // namespace
 
-bool Sweeper::Poll(std::chrono::steady_clock::time_point now) {
-  if (!expected_ && now < next_) return false;
-  expected_ = false;
+std::chrono::steady_clock::time_point Sweeper::Poll(std::chrono::steady_clock::time_point now) {
+  if (std::exchange(expected_, false)) {
+    again_ = true;
+    retry_ = kRetry;
+    next_ = std::min(next_, std::max(now, last_ + kPause));
+  }
+  if (now < next_) return next_;
+  last_ = now;
+  const uint64_t closed_before = closed_;
   auto left = Pass();
   std::string error = left ? "" : left.error().message;
   if (!error.empty() && error != last_error_) {
     spdlog::warn("UDP sockets of removed backends may go on: {}; trying again", error);
   }
   last_error_ = error;
-  bool again = !left || *left > 0;
-  next_ = now + (again ? std::chrono::duration_cast<std::chrono::steady_clock::duration>(kRetry) : kResync);
-  return again;
+  if (closed_ != closed_before) retry_ = kRetry;
+  if (std::exchange(again_, false)) {
+    next_ = now + kRetry;
+  } else if (!left || *left > 0) {
+    next_ = now + retry_;
+    retry_ = std::min<std::chrono::milliseconds>(retry_ * 2, kResync);
+  } else {
+    next_ = now + kResync;
+  }
+  return next_;
 }
 
 Result<size_t> Sweeper::Pass() {

@@ -16,12 +16,12 @@ class Sweeper {
   Sweeper(const Kernel& kernel, std::vector<std::string> netns_dirs)
       : kernel_(kernel), netns_dirs_(std::move(netns_dirs)) {}
 
-  // A UDP service changed: look soon.
+  // A UDP service changed: look at once, and once more a moment later, for connects that were under way.
   void Expect() { expected_ = true; }
 
-  // Makes a pass if one is due: after Expect, while sockets are left that could not be closed, and every half
-  // minute. True if another is due soon.
-  bool Poll(std::chrono::steady_clock::time_point now);
+  // Makes a pass if one is due: after Expect, but not more often than every 150 ms; while sockets are left
+  // that could not be closed, ever more rarely; and every half minute. When the next is due.
+  std::chrono::steady_clock::time_point Poll(std::chrono::steady_clock::time_point now);
 
   uint64_t closed() const { return closed_; }
   uint64_t failed() const { return failed_; }
@@ -33,7 +33,10 @@ class Sweeper {
   const Kernel& kernel_;
   std::vector<std::string> netns_dirs_;
   bool expected_ = false;
+  bool again_ = false;  // the pass after the first one
   std::chrono::steady_clock::time_point next_{};
+  std::chrono::steady_clock::time_point last_{};
+  std::chrono::milliseconds retry_{};
   uint64_t closed_ = 0;
   uint64_t failed_ = 0;
   std::string last_error_;  // said once while it lasts

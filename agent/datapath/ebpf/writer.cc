@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 namespace fairlead::ebpf {
 
@@ -131,22 +132,27 @@ Result<void> Writer::Flip(PresentMap::iterator it, const std::vector<Entry>& ent
 }
 
 Result<void> Writer::Set(const plan::ServicePort& port, std::vector<frontend_key>& gone) {
-  auto found = PresentOf(port.key);
-  if (!found) return std::unexpected(std::move(found.error()).In(port.key.ToString()));
-  auto it = *found;
-  Present& present = it->second;
-  present.applied = true;  // also where it fails: the plan knows it, and what stood before stands
-  auto fail = [&](Error error) -> Result<void> {
-    if (present.runs.empty() && present.keys.empty()) Remove(it, gone);
-    return std::unexpected(std::move(error).In(port.key.ToString()));
-  };
-
+  // Also where it fails: the plan knows it, and what stood before stands.
+  if (auto known = present_.find(port.key); known != present_.end()) known->second.applied = true;
   std::vector<Entry> entries = EncodeEntries(port);
   std::vector<Address> cluster_ips;
   for (const plan::Frontend& frontend : port.frontends) {
     if (frontend.kind == plan::FrontendKind::kClusterIp) cluster_ips.push_back(frontend.address);
   }
-  if (auto room = CheckRoom(entries, cluster_ips); !room) return fail(room.error());
+  // Before anything is made: what does not fit is tried again and again.
+  if (auto room = CheckRoom(entries, cluster_ips); !room) {
+    return std::unexpected(std::move(room.error()).In(port.key.ToString()));
+  }
+  auto found = PresentOf(port.key);
+  if (!found) return std::unexpected(std::move(found.error()).In(port.key.ToString()));
+  auto it = *found;
+  Present& present = it->second;
+  present.applied = true;
+  auto fail = [&](Error error) -> Result<void> {
+    if (present.runs.empty() && present.keys.empty()) Remove(it, gone);
+    return std::unexpected(std::move(error).In(port.key.ToString()));
+  };
+
   auto sources = MakeSources(port, present);
   if (!sources) return fail(sources.error());
   bool new_sources = sources->id != present.sources.id;
@@ -178,8 +184,11 @@ Result<void> Writer::Set(const plan::ServicePort& port, std::vector<frontend_key
   }
   ReleaseRuns(present.runs, runs, static_cast<uint8_t>(port.key.protocol));
   present.runs = std::move(runs);
-  if (new_sources && outcome) ReleaseSources(present.sources);
+  if (new_sources) present.old_sources.push_back(std::move(present.sources));
   present.sources = std::move(*sources);
+  if (outcome) {
+    for (const SourceSet& old : std::exchange(present.old_sources, {})) ReleaseSources(old);
+  }
   for (const Address& address : present.cluster_ips) UnuseClusterIp(address);
   present.cluster_ips = std::move(cluster_ips);
   if (!outcome) return fail(outcome.error());
@@ -191,6 +200,7 @@ void Writer::Remove(PresentMap::iterator it, std::vector<frontend_key>& gone) {
   for (const frontend_key& key : std::vector(present.keys)) Disown(it, key, gone);
   ReleaseRuns(present.runs, {}, static_cast<uint8_t>(it->first.protocol));
   ReleaseSources(present.sources);
+  for (const SourceSet& old : present.old_sources) ReleaseSources(old);
   for (const Address& address : present.cluster_ips) UnuseClusterIp(address);
   reclaimer_.Retire([this, id = present.id] { DeleteServiceRow(id); });
   present_.erase(it);

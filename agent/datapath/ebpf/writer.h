@@ -67,6 +67,7 @@ class Writer {
     std::vector<RunPlace> runs;
     std::vector<frontend_key> keys;  // frontends that are its own, sorted
     SourceSet sources;
+    std::vector<SourceSet> old_sources;  // that a frontend which did not flip may still name
     std::vector<Address> cluster_ips;
   };
   using PresentMap = std::map<plan::ServicePortKey, Present>;
