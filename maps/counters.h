@@ -15,7 +15,7 @@ struct counter {
 FAIRLEAD_TABLE(counters, BPF_MAP_TYPE_PERCPU_ARRAY, 0, __u32, struct counter, PROGRAM_COUNT* VERDICT_COUNT);
 
 // What a service port or a backend was given; index is its id. Shared by all CPUs (atomic adds): a per-CPU
-// array of every backend would take 150 MB on a node with 64 CPUs.
+// array of every backend would take 256 MiB on a node with 64 CPUs.
 struct traffic {
   __u64 connections;  // new ones, or datagram flows
 };

@@ -143,7 +143,7 @@ void Syncer::SyncAddresses() {
 
 // Takes the Node object in. True if all services must be planned again.
 bool Syncer::SyncNode() {
-  if (!cluster_.TakeNodeChanged()) return false;
+  if (!cluster_.TakeNodeChanged() && planned_) return false;
   plan::NodeFacts facts = planner_.facts();
   const kube::Node* node = cluster_.ThisNode();
   facts.zone = node ? node->zone : "";
@@ -170,9 +170,6 @@ void Syncer::Sync(Batch batch, bool full) {
   bool all = SyncNode();
   all |= std::exchange(replan_, false);
   all |= !planned_;
-  if (!options_.manifests.empty() && !planned_)
-    health_.SetNodeEligible(cluster_.ThisNode() == nullptr || (!cluster_.ThisNode()->being_deleted &&
-                                                               !cluster_.ThisNode()->to_be_deleted_taint));
   std::vector<kube::ObjectName> names = cluster_.TakeDirty();  // also services that are gone
   if (all) std::ranges::move(cluster_.ServiceNames(), std::back_inserter(names));
 

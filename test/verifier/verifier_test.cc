@@ -20,6 +20,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "agent/datapath/ebpf/kernel.h"
 #include "agent/datapath/ebpf/memory_tables.h"
 #include "agent/options.h"
 #include "fairlead/config.h"
@@ -72,17 +73,7 @@ struct CloseObject {
 using Object = std::unique_ptr<bpf_object, CloseObject>;
 
 void SetSizes(bpf_object* object, const Capacities& capacities) {
-  const std::map<std::string, uint32_t> sizes = {
-      {frontends_table::kName,
-       static_cast<uint32_t>(fairlead::ebpf::MemoryTables::SlotsFor(capacities.frontends))},
-      {backends_table::kName, capacities.backends},
-      {rings_table::kName, capacities.ring_slots / RING_CHUNK_SLOTS},
-      {services_table::kName, capacities.services},
-      {service_traffic_table::kName, capacities.services + 1},
-      {backend_traffic_table::kName, capacities.backends},
-      {affinity_table::kName, capacities.affinity},
-      {source_ranges_table::kName, capacities.source_ranges},
-  };
+  const auto sizes = fairlead::ebpf::TableSizes(capacities);
   bpf_map* map = nullptr;
   bpf_object__for_each_map(map, object) {
     auto size = sizes.find(bpf_map__name(map));

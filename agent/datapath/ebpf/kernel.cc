@@ -44,20 +44,6 @@ int LogLibbpf(libbpf_print_level level, const char* format, va_list args) {
   return 0;
 }
 
-// The sizes that configuration decides; every other table has the one in its header.
-std::map<std::string, uint32_t, std::less<>> Sizes(const Capacities& capacities) {
-  return {
-      {frontends_table::kName, static_cast<uint32_t>(MemoryTables::SlotsFor(capacities.frontends))},
-      {backends_table::kName, capacities.backends},
-      {rings_table::kName, capacities.ring_slots / RING_CHUNK_SLOTS},
-      {services_table::kName, capacities.services},
-      {service_traffic_table::kName, capacities.services + 1},
-      {backend_traffic_table::kName, capacities.backends},
-      {affinity_table::kName, capacities.affinity},
-      {source_ranges_table::kName, capacities.source_ranges},
-  };
-}
-
 Result<uint64_t> NetnsCookie() {
   Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   uint64_t cookie = 0;
@@ -75,6 +61,19 @@ uint64_t RandomSeed() {
 }
 
 }  // namespace
+
+std::map<std::string, uint32_t, std::less<>> TableSizes(const Capacities& capacities) {
+  return {
+      {frontends_table::kName, static_cast<uint32_t>(MemoryTables::SlotsFor(capacities.frontends))},
+      {backends_table::kName, capacities.backends},
+      {rings_table::kName, capacities.ring_slots / RING_CHUNK_SLOTS},
+      {services_table::kName, capacities.services},
+      {service_traffic_table::kName, capacities.services + 1},
+      {backend_traffic_table::kName, capacities.backends},
+      {affinity_table::kName, capacities.affinity},
+      {source_ranges_table::kName, capacities.source_ranges},
+  };
+}
 
 struct Kernel::View {
   std::map<std::string, Fd, std::less<>> fds;
@@ -151,7 +150,7 @@ Result<std::unique_ptr<Kernel>> Kernel::Open(const KernelOptions& options) {
 Result<void> Kernel::Load(const KernelOptions& options) {
   auto cookie = NetnsCookie();
   if (!cookie) return std::unexpected(cookie.error());
-  auto sizes = Sizes(options.capacities);
+  auto sizes = TableSizes(options.capacities);
   affinity_capacity_ = options.capacities.affinity;
 
   programs_ = sock_lb::open();

@@ -7,6 +7,8 @@
 // clients and sockets are carried over where the schema is the same.
 #pragma once
 
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,6 +32,10 @@ struct KernelOptions {
   std::string cgroup;  // empty: root of the cgroup2 mount
   Capacities capacities;
 };
+
+// Entries of the tables whose size configuration decides, by name; every other table has the size in its
+// header.
+std::map<std::string, uint32_t, std::less<>> TableSizes(const Capacities& capacities);
 
 class Kernel {
  public:
