@@ -192,8 +192,8 @@ void Syncer::Sync(Batch batch, bool full) {
   }
   std::vector<plan::Change> changes = std::move(delta.changes);
   if (retry) AddPending(changes);
+  if (node_pending_) ApplyNode();  // first: its few entries are never the ones that find a table full
   ApplyChanges(std::move(changes), retry);
-  if (node_pending_) ApplyNode();
   if (!planned_) {
     planned_ = true;
     spdlog::info("planned: {} service ports of {} services, {} of them pending", planner_.plan().size(),

@@ -7,8 +7,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// "at once"
-constexpr milliseconds kAtOnce{100};
+// "at once": well before the first retransmission of a SYN (1 s), with room for a busy machine.
+constexpr milliseconds kAtOnce{500};
 
 class RefuseTest : public NodeTest {
  protected:

@@ -15,7 +15,7 @@ using Failure = std::optional<std::string>;
 
 constexpr milliseconds kSilence{200};    // this long without an answer, where none should come, is none
 constexpr milliseconds kPatience{2000};  // with an answer that should come
-constexpr milliseconds kAtOnce{100};     // a reject comes within
+constexpr milliseconds kAtOnce{500};     // a reject comes within: before a SYN is sent again (1 s)
 constexpr int kTriesPerBackend = 32;     // all of n backends are seen, but for odds below 1e-8
 constexpr int kFewestTries = 6;
 
