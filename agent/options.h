@@ -21,8 +21,23 @@ struct Capacities {
   uint32_t services = 65536;      // service ports
   uint32_t affinity = 65536;      // remembered clients (LRU)
   uint32_t source_ranges = 16384;
+  uint32_t flows = 131072;  // through the packet path at a time; two entries of 128 bytes each
 
   friend bool operator==(const Capacities&, const Capacities&) = default;
+};
+
+// KubeProxyConfiguration's conntrack fields, as our own flow table has them. Zero times leave our defaults,
+// which are nf_conntrack's.
+struct ConntrackOptions {
+  uint32_t max_per_core = 32768;  // flows a core; 0: no limit by core, `min` alone
+  uint32_t min = 131072;          // flows at least, whatever the cores
+  std::chrono::milliseconds tcp_established_timeout{86400000};
+  std::chrono::milliseconds tcp_close_wait_timeout{3600000};
+  std::chrono::milliseconds udp_timeout{0};
+  std::chrono::milliseconds udp_stream_timeout{0};
+  bool tcp_be_liberal = false;
+
+  friend bool operator==(const ConntrackOptions&, const ConntrackOptions&) = default;
 };
 
 // What only ipvs mode reads. Zero times leave the kernel's.
@@ -62,6 +77,7 @@ struct Options {
   bool same_node_hints = true;                   // gate PreferSameTrafficDistribution
   int oom_score_adj = -999;  // -1000..1000; as kube-proxy: nearly the last process to be killed
   IpvsOptions ipvs;
+  ConntrackOptions conntrack;
   bool cleanup = false;
   std::string write_config_to;
   int verbosity = 0;
@@ -74,6 +90,10 @@ struct Options {
   std::string devices = "auto";
   std::string pod_devices;
   std::string xdp = "auto";
+  // How packets from outside reach a pod here: "stack" through the node's own stack, where network policies
+  // of other software act on them; "direct" past it, which is faster.
+  std::string pod_delivery = "stack";
+  std::string nodeport_range = "30000-32767";  // never taken as a source port; as the API server's flag
   bool dry_run = false;
   std::string default_algorithm = "random";
   bool refuse_external_ips = false;

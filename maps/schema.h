@@ -11,12 +11,13 @@ struct schema {
   __u32 version;  // FAIRLEAD_SCHEMA_VERSION
   __u32 frontend_slots;
   __u64 hash_seed;
+  __u64 flow_keys[6];   // struct fairlead_config
   __u64 cgroup_id;      // where the socket programs are attached
   __u64 agent_started;  // CLOCK_REALTIME, seconds; of the last agent that took the tables over
   __u32 agent_pid;      // of the same, in its own pid namespace
-  __u32 reserved;
+  __u32 flow_sets;
 };
-WIRE_ASSERT(sizeof(struct schema) == 40, "schema has no padding");
+WIRE_ASSERT(sizeof(struct schema) == 88, "schema has no padding");
 
 FAIRLEAD_TABLE(schema, BPF_MAP_TYPE_ARRAY, 0, __u32, struct schema, 1);
 

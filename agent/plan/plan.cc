@@ -15,6 +15,10 @@ std::string_view FrontendKindName(FrontendKind kind) {
   return kNames[static_cast<size_t>(kind)];
 }
 
+std::string_view ForwardingName(Forwarding forwarding) {
+  return forwarding == Forwarding::kDsr ? "dsr" : "nat";
+}
+
 std::string_view AlgorithmName(Algorithm algorithm) {
   return algorithm == Algorithm::kMaglev ? "maglev" : "random";
 }

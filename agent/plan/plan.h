@@ -49,11 +49,20 @@ enum class FrontendKind : uint8_t { kClusterIp, kExternalIp, kLoadBalancer, kNod
 std::string_view FrontendKindName(
     FrontendKind kind);  // "ClusterIP", "ExternalIP", "LoadBalancer", "NodePort"
 
+// Whose packets through a frontend reach the backend with an address of the node as source (SEMANTICS section
+// 6). A client that is the chosen backend itself always does; clients translated at their socket never do.
+enum class Masquerade : uint8_t {
+  kNobody,
+  kOutside,  // clients that the local-traffic detector does not take for pods
+  kAll,
+};
+
 // An address clients use. For kNodePort the address is AnyAddress: it stands for every address of NodePlan.
 struct Frontend {
   FrontendKind kind = FrontendKind::kClusterIp;
   Address address;
   uint16_t port = 0;
+  Masquerade masquerade = Masquerade::kNobody;
 
   friend auto operator<=>(const Frontend&, const Frontend&) = default;
 };
@@ -63,6 +72,11 @@ Address AnyAddress(Family family);
 
 enum class Algorithm : uint8_t { kRandom, kMaglev };
 std::string_view AlgorithmName(Algorithm algorithm);  // "random", "maglev"
+
+// How packets from outside get to a backend on another node: kNat through this node both ways, with a source
+// of its own; kDsr in an IP tunnel, so that the backend's node answers the client directly.
+enum class Forwarding : uint8_t { kNat, kDsr };
+std::string_view ForwardingName(Forwarding forwarding);  // "nat", "dsr"
 
 // One service port of one family on this node. Backends are sorted and unique by address and port.
 struct ServicePort {
@@ -81,6 +95,7 @@ struct ServicePort {
   bool external_local = false;  // only when externally accessible
   uint32_t affinity_timeout_s = 0;
   Algorithm algorithm = Algorithm::kRandom;
+  Forwarding forwarding = Forwarding::kNat;
   std::vector<Cidr> source_ranges;  // of this family; empty with has_source_ranges false: open
   bool has_source_ranges = false;
   uint16_t health_check_node_port = 0;  // only LoadBalancer with external Local
@@ -99,6 +114,7 @@ struct NodePlan {
   bool loopback_nodeports_v4 = false;       // 127.0.0.0/8 answers NodePorts for clients on the node
   bool loopback_nodeports_v6 = false;       // ::1
   std::vector<Cidr> service_cidrs;          // sorted
+  std::vector<Cidr> pod_cidrs;              // sorted; sources the local-traffic detector takes for pods
 
   friend bool operator==(const NodePlan&, const NodePlan&) = default;
 };
@@ -122,6 +138,11 @@ struct NodeFacts {
   bool same_node_hints = true;       // gate PreferSameTrafficDistribution
   bool refuse_external_ips = false;  // CVE-2020-8554: external IPs are not captured
   Algorithm default_algorithm = Algorithm::kRandom;
+  bool masquerade_all = false;
+  bool detects_pods = false;         // there is a local-traffic detector
+  bool pods_by_node_cidr = false;    // it goes by the Node object's pod CIDRs
+  std::vector<Cidr> cluster_cidrs;   // else, where it goes by ClusterCIDR: by these
+  std::vector<Cidr> node_pod_cidrs;  // of the Node object
 
   friend bool operator==(const NodeFacts&, const NodeFacts&) = default;
 };

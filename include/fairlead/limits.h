@@ -6,7 +6,7 @@
 
 // The layout of the pinned tables. Raised with every change to a header in maps/; the loader refuses or
 // migrates what it finds under another number.
-#define FAIRLEAD_SCHEMA_VERSION 1U
+#define FAIRLEAD_SCHEMA_VERSION 2U
 
 // Slots a frontend lookup may look at. The table is kept at a quarter of its slots or less, where the chance
 // that one key needs more is about 1e-9 (linear probing, (a*e^(1-a))^32 for a = 1/4).
@@ -30,6 +30,27 @@
 
 // Prefixes in which an address without a Service is dropped; a cluster has one or two a family.
 #define SERVICE_CIDRS_MAX 16U
+
+// Prefixes whose addresses the local-traffic detector takes for pods: a cluster has one or two a family.
+#define POD_CIDRS_MAX 16U
+
+// A set of the flow table: tags of its entries in one word, one byte each.
+#define FLOW_WAYS 8U
+// Source ports tried for one new flow.
+#define NAT_TRIES 16U
+// An established flow gives way to a new one only if it was idle for so long.
+#define FLOW_IDLE_BEFORE_EVICTION_S 300U
+
+// Fragments that came before their first one: so many of a datagram are kept, of so many bytes each.
+#define HELD_FRAGMENTS 4U
+#define HELD_FRAGMENT_SIZE 2048U
+
+// IPv6 extension headers passed over before the packet counts as malformed.
+#define EXTENSION_HEADERS_MAX 6U
+
+// Resets and ICMP messages one CPU sends a second (net.ipv4.icmp_msgs_per_sec is 1000 too), and at once.
+#define ANSWERS_PER_S 1000U
+#define ANSWERS_BURST 100U
 
 // Kubernetes names are DNS labels of at most 63 bytes (RFC 1123), and a NUL.
 #define NAME_SIZE 64U

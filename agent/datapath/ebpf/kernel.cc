@@ -195,7 +195,11 @@ Result<void> Kernel::Load(const KernelOptions& options) {
   }
   adopted_ = fits;
   if (!fits) {
-    schema_ = {FAIRLEAD_SCHEMA_VERSION, sizes.at(frontends_table::kName), RandomSeed(), 0, 0, 0, 0};
+    schema_ = {};
+    schema_.version = FAIRLEAD_SCHEMA_VERSION;
+    schema_.frontend_slots = sizes.at(frontends_table::kName);
+    schema_.hash_seed = RandomSeed();
+    for (auto& key : schema_.flow_keys) key = RandomSeed() | 1;
   }
   // Socket storage and counters have no size: they go on in any case.
   bpf_object__for_each_map(map, programs_->obj) {
