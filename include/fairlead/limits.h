@@ -36,8 +36,8 @@
 
 // A set of the flow table: tags of its entries in one word, one byte each.
 #define FLOW_WAYS 8U
-// Source ports tried for one new flow.
-#define NAT_TRIES 16U
+// Source ports drawn for one new flow; about half of all may be taken (maps/nat_ports.h).
+#define NAT_TRIES 32U
 // An established flow gives way to a new one only if it was idle for so long.
 #define FLOW_IDLE_BEFORE_EVICTION_S 300U
 

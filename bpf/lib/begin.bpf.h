@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// begin: a new flow. What its packets become is decided here once, and both entries are made; every later
+// packet only reads.
+#ifndef FAIRLEAD_BPF_BEGIN_H_
+#define FAIRLEAD_BPF_BEGIN_H_
+
+#include "base.bpf.h"
+#include "count.bpf.h"
+#include "explain.bpf.h"
+#include "flow.bpf.h"
+#include "nat.bpf.h"
+#include "packet.bpf.h"
+#include "route.bpf.h"
+#include "service.bpf.h"
+
+// A flow that is to be made.
+struct plan {
+  struct translation to;  // of packets from the client
+  __u32 service_id;
+  __u32 backend_id;
+  bool undone_on_egress;  // answers come through the node's stack to the uplink, and are translated there
+};
+
+INLINE void take_route(struct translation* to, const struct route* route) {
+  to->ifindex = route->ifindex;
+  to->egress = route->egress;
+  to->mtu = route->mtu;
+  __builtin_memcpy(to->dmac, route->dmac, sizeof(to->dmac));
+  __builtin_memcpy(to->smac, route->smac, sizeof(to->smac));
+}
+
+// How packets of this flow reach the backend: by which device, with which source address. The source port
+// comes later. SEMANTICS section 6.
+INLINE enum verdict plan_way(packet_ctx* ctx, const struct packet* p, enum program program,
+                             const struct service_of_packet* service, const struct backend* backend,
+                             struct plan* plan) {
+  struct translation* to = &plan->to;
+  __u8 flags = service->frontend.flags;
+  bool local = backend->flags & BACKEND_LOCAL;
+  bool hairpin = same_address(&p->key.src, &backend->addr);
+  bool masquerade = hairpin || flags & FRONTEND_MASQUERADE || (flags & FRONTEND_MASQUERADE_OUTSIDE && !service->pod);
+  bool on_node = local && address_roles(&backend->addr) & ADDRESS_NODE;
+  bool tunnel = flags & FRONTEND_DSR && !local && program == PROGRAM_UPLINK + 0 && !hairpin;
+#if AT_XDP
+  tunnel = flags & FRONTEND_DSR && !local && !hairpin;
+#endif
+  to->src = p->key.src;
+  to->dst = backend->addr;
+  to->sport = p->key.sport;
+  to->dport = backend->port;
+  to->egress = EGRESS_STACK;
+  if (local) to->flags |= FLOW_LOCAL;
+  // Local delivery is past the place of masquerading: a backend in the node's own network sees the client.
+  if (on_node) masquerade = false;
+  plan->undone_on_egress = !masquerade && local && program != PROGRAM_POD;
+  if (on_node) return VERDICT_TRANSLATED;
+
+  if (tunnel) {
+    to->flags |= FLOW_DSR;
+    masquerade = false;
+  }
+  if (!masquerade && !tunnel && !local) return VERDICT_TRANSLATED;  // the stack routes it
+  struct route route = {};
+  route_to(ctx, &p->key, &backend->addr, &route);
+  bool direct = local && route.egress != EGRESS_UNKNOWN && enters_pods_directly(route.ifindex);
+  if (!masquerade && !tunnel && !direct) return VERDICT_TRANSLATED;
+  if (route.egress == EGRESS_UNKNOWN || route.egress == EGRESS_STACK) return VERDICT_DROP_NO_ROUTE;
+  take_route(to, &route);
+  if (direct) {
+    to->egress = EGRESS_PEER;
+    plan->undone_on_egress = false;
+  }
+  if (!masquerade) return VERDICT_TRANSLATED;
+  to->flags |= FLOW_MASQUERADED;
+  return node_address(route.ifindex, p->v6, &to->src) ? VERDICT_TRANSLATED : VERDICT_DROP_NO_ROUTE;
+}
+
+INLINE void fill(struct flow* flow, const struct plan* plan, const struct packet* p, __u8 direction) {
+  flow->service_id = plan->service_id;
+  flow->backend_id = plan->backend_id;
+  flow->flags = plan->to.flags | direction;
+  flow->state = p->key.proto == IPPROTO_UDP ? FLOW_UNREPLIED : p->tcp_flags & TCP_SYN ? FLOW_SYN : FLOW_ESTABLISHED;
+}
+
+// The entry for packets from the backend, which is what holds the source port. Its index, or enum claim.
+INLINE __s64 make_reply(struct plan* plan, const struct packet* p, __u32 tick) {
+  struct translation* to = &plan->to;
+  struct flow_key key = {.src = to->dst, .dst = to->src, .sport = to->dport, .proto = p->key.proto};
+  __s64 index = claim_source(&key, p->key.sport, to->flags & FLOW_MASQUERADED, tick);
+  if (index <= 0) return index;
+  to->sport = key.dport;
+  struct flow* flow = flow_at(index);
+  if (!flow) return CLAIM_FULL;
+  flow->to_src = p->key.dst;
+  flow->to_dst = p->key.src;
+  flow->to_sport = p->key.dport;
+  flow->to_dport = p->key.sport;
+  flow->egress = plan->undone_on_egress ? EGRESS_STACK : EGRESS_UNKNOWN;
+  fill(flow, plan, p, FLOW_REPLY);
+  return index;
+}
+
+// The entry for packets from the client. Its index, or enum claim.
+INLINE __s64 make_forward(const struct plan* plan, const struct packet* p, __u32 tick) {
+  const struct translation* to = &plan->to;
+  __s64 index = flow_claim(&p->key, tick);
+  if (index <= 0) return index;
+  struct flow* flow = flow_at(index);
+  if (!flow) return CLAIM_FULL;
+  flow->to_src = to->src;
+  flow->to_dst = to->dst;
+  flow->to_sport = to->sport;
+  flow->to_dport = to->dport;
+  flow->ifindex = to->ifindex;
+  __builtin_memcpy(flow->dmac, to->dmac, sizeof(flow->dmac));
+  __builtin_memcpy(flow->smac, to->smac, sizeof(flow->smac));
+  flow->mtu = to->mtu;
+  flow->egress = to->egress;
+  flow->packets = 1;
+  fill(flow, plan, p, 0);
+  flow_publish(flow);
+  return index;
+}
+
+// Both entries. If they cannot be made the packet is dropped, never sent without.
+INLINE enum verdict make_flow(struct plan* plan, const struct packet* p, __u32 tick) {
+  bool answers_elsewhere = plan->to.flags & FLOW_DSR;
+  __s64 reply = 0;
+  if (!answers_elsewhere) {
+    reply = make_reply(plan, p, tick);
+    if (reply <= 0) return reply == CLAIM_EXISTS ? VERDICT_DROP_NAT_EXHAUSTED : VERDICT_DROP_FLOWS_FULL;
+  }
+  __s64 forward = make_forward(plan, p, tick);
+  if (forward <= 0) {  // CLAIM_EXISTS: another CPU made this very flow; its sender will send again
+    if (reply) flow_abandon(reply);
+    return VERDICT_DROP_FLOWS_FULL;
+  }
+  if (reply) {
+    struct flow* flow = flow_at(reply);
+    if (flow) flow_publish(flow);
+  }
+  return VERDICT_TRANSLATED;
+}
+
+// Everything for the first packet of a flow. VERDICT_TRANSLATED and `to`, or how it ends.
+INLINE enum verdict begin(packet_ctx* ctx, const struct packet* p, enum program program, bool dry, __u32 tick,
+                          struct translation* to) {
+  struct service_of_packet service = {};
+  enum verdict verdict = find_service(p, program, dry, &service);
+  if (verdict != VERDICT_TRANSLATED) return verdict;
+  if (!service.frontend.count)
+    return service.frontend.flags & FRONTEND_DROP_IF_EMPTY ? VERDICT_DROP_NO_LOCAL_ENDPOINT
+                                                           : VERDICT_REJECT_NO_ENDPOINT;
+  const struct run* run = run_head(service.frontend);
+  if (!run) return VERDICT_DROP_BROKEN_TABLE;
+  verdict = check_source(p, &service, run, dry);
+  if (verdict != VERDICT_TRANSLATED) return verdict;
+  // Of a connection that is not known, an end is nothing to begin with.
+  if (p->tcp_flags & (TCP_RST | TCP_FIN)) return VERDICT_NOT_OURS;
+
+  if (service.frontend.flags & FRONTEND_MASQUERADE_OUTSIDE) service.pod = is_pod(&p->key.src, program);
+  const struct backend* backend = NULL;
+  verdict = pick_backend(p, service.frontend, run, dry, &backend);
+  if (verdict != VERDICT_TRANSLATED || !backend) return VERDICT_DROP_BROKEN_TABLE;
+  struct plan plan = {.service_id = run->service_id, .backend_id = backend->id};
+  verdict = plan_way(ctx, p, program, &service, backend, &plan);
+  if (verdict == VERDICT_TRANSLATED && !dry) verdict = make_flow(&plan, p, tick);
+  if (verdict != VERDICT_TRANSLATED) return verdict;
+  if (plan.to.flags & FLOW_MASQUERADED) STEP(MASQUERADE, &plan.to.src, plan.to.sport, 0);
+  STEP(ROUTE, NULL, plan.to.ifindex, plan.to.egress);
+  if (!dry) count_connection(plan.service_id, plan.backend_id);
+  *to = plan.to;
+  return VERDICT_TRANSLATED;
+}
+
+#endif  // FAIRLEAD_BPF_BEGIN_H_

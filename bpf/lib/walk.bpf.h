@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The walk of a packet, for TC and XDP alike:
+//
+//   1 dissect    addresses, ports, what kind of packet it is
+//   2 conntrack  of a flow: translated as that says, and sent
+//   3 find       else: whose Service is it for
+//   4 pick       a backend, a way to it, a source; both entries of the flow are made
+//   5 rewrite    addresses, ports, checksums
+//   6 send       up the stack, out of a device, into a pod
+//
+// `program` and `dry` are constants: each program is compiled with what it needs. `dry` changes nothing.
+#ifndef FAIRLEAD_BPF_WALK_H_
+#define FAIRLEAD_BPF_WALK_H_
+
+#include "answer.bpf.h"
+#include "begin.bpf.h"
+#include "dsr.bpf.h"
+#include "explain.bpf.h"
+#include "fragment.bpf.h"
+#include "icmp.bpf.h"
+#include "send.bpf.h"
+
+// Bytes that hold the headers of any packet that is served.
+#define HEADERS_MAX 512
+
+// Once a tick: looks the route up again and stores it for the packets to come. This packet goes by the kernel's
+// neighbour table, which so learns that the neighbour is in use.
+INLINE void route_again(packet_ctx* ctx, const struct packet* p, struct flow* flow, struct translation* to) {
+  if (to->egress == EGRESS_STACK) return;
+  struct route route = {};
+  route_to(ctx, &p->key, &to->dst, &route);
+  if (route.egress == EGRESS_STACK && !(to->flags & FLOW_REPLY)) route.egress = EGRESS_UNKNOWN;
+  if (to->egress == EGRESS_PEER && route.ifindex == to->ifindex) return;
+  to->ifindex = route.ifindex;
+  to->mtu = route.mtu;
+  to->egress = route.egress == EGRESS_DEVICE ? EGRESS_NEIGH : route.egress;
+  flow->egress = to->egress;
+  flow->ifindex = route.ifindex;
+  flow->mtu = route.mtu;
+  __builtin_memcpy(flow->dmac, route.dmac, sizeof(flow->dmac));
+  __builtin_memcpy(flow->smac, route.smac, sizeof(flow->smac));
+  flow->egress = route.egress;
+}
+
+// A packet of a known flow. VERDICT_NOT_OURS: it is another's, or another program's, to translate.
+// `again`: the flow is over, and the packet begins a new one.
+INLINE enum verdict go_on(packet_ctx* ctx, const struct packet* p, enum program program, bool dry, __u32 index,
+                          __u32 tick, bool* again, int* leave) {
+  struct flow* flow = flow_at(index);
+  struct translation to;
+  *again = true;
+  if (!flow || !flow_read(flow, &p->key, &to)) return VERDICT_NOT_OURS;
+  bool reply = to.flags & FLOW_REPLY;
+  STEP(FLOW_HIT, &to.dst, (__u64)to.flags << 8 | flow->state, to.dport);
+  if (!reply) {
+    bool over = p->key.proto == IPPROTO_UDP
+                    ? !still_stands(p, program, flow)
+                    : (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN && flow->state == FLOW_CLOSED;
+    if (over) {
+      if (!dry) {
+        flow_free(flow_mirror(index, tick));
+        flow_free(index);
+      }
+      return VERDICT_NOT_OURS;
+    }
+  }
+  *again = false;
+  // Answers that the stack routes are undone where they leave.
+  if (reply && (to.egress == EGRESS_STACK) != (program == PROGRAM_EGRESS)) return VERDICT_NOT_OURS;
+  if (!reply && program == PROGRAM_EGRESS) return VERDICT_NOT_OURS;
+#if AT_XDP
+  // What needs more than the entry is TC's: a route, the other half's news.
+  if (!sendable_here(ctx, &to) || flow->last_seen != tick) return VERDICT_NOT_OURS;
+#endif
+  STEP(ROUTE, NULL, to.ifindex, to.egress);
+  enum verdict verdict = reply ? VERDICT_RETURNED : VERDICT_KEPT;
+  if (dry) return verdict;
+  bool due = flow_seen(flow, index, p, tick);
+  if (!AT_XDP && (due || to.egress == EGRESS_UNKNOWN)) route_again(ctx, p, flow, &to);
+  return send(ctx, p, &to, verdict, leave);
+}
+
+// Neither TCP nor UDP.
+INLINE enum verdict other_protocol(packet_ctx* ctx, const struct packet* p, enum program program, int* leave) {
+  bool icmp = p->key.proto == (p->v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
+  if (p->fragment == LATER_FRAGMENT || p->key.proto == IPPROTO_SCTP) return VERDICT_NOT_OURS;
+  if (icmp) {
+    bool error = p->v6 ? p->icmp_type < 128
+                       : p->icmp_type == ICMP_DEST_UNREACH || p->icmp_type == ICMP_TIME_EXCEEDED ||
+                             p->icmp_type == ICMP_PARAMETERPROB;
+    if (error) return icmp_error(ctx, p, program, leave);
+    if (p->icmp_type != (p->v6 ? ICMPV6_ECHO_REQUEST : ICMP_ECHO)) return VERDICT_NOT_OURS;
+  }
+  __u32 roles = address_roles(&p->key.dst);
+  if (roles & ADDRESS_NODE || !(roles & (ADDRESS_CLUSTER_IP | ADDRESS_EXTERNAL))) return VERDICT_NOT_OURS;
+  if (icmp) return answer_ping(ctx, p, program, leave);
+  return roles & ADDRESS_CLUSTER_IP && program != PROGRAM_EGRESS ? VERDICT_REJECT_UNDEFINED_PORT : VERDICT_NOT_OURS;
+}
+
+// Steps 2 to 6.
+INLINE enum verdict decide(packet_ctx* ctx, struct packet* p, enum program program, bool dry, int* leave) {
+  if (p->key.proto != IPPROTO_TCP && p->key.proto != IPPROTO_UDP) {
+    if (AT_XDP) return VERDICT_NOT_OURS;
+    return other_protocol(ctx, p, program, leave);
+  }
+  if (p->fragment != NOT_FRAGMENTED) {
+    if (AT_XDP) return VERDICT_NOT_OURS;
+    enum verdict ported = fragment_ports(ctx, p);
+    if (ported != VERDICT_TRANSLATED) return ported;
+  }
+  __u32 tick = now_tick();
+  __u64 hash = hash_of(&p->key);
+  __u32 index = flow_find(&p->key, hash, false);
+  if (index) {
+    bool again = false;
+    enum verdict verdict = go_on(ctx, p, program, dry, index, tick, &again, leave);
+    if (!again) return verdict;
+  } else {
+    STEP(FLOW_MISS, NULL, 0, 0);
+  }
+  if (program == PROGRAM_EGRESS) return VERDICT_NOT_OURS;
+  struct translation to = {};
+  enum verdict verdict = begin(ctx, p, program, dry, tick, &to);
+  if (verdict != VERDICT_TRANSLATED || dry) return verdict;
+  if (AT_XDP && !sendable_here(ctx, &to)) return VERDICT_NOT_OURS;  // the flow is made: TC goes on
+  return send(ctx, p, &to, VERDICT_TRANSLATED, leave);
+}
+
+// A packet whose headers contradict each other is ours to drop if it is for a Service; the node's own stack
+// judges what is for the node.
+INLINE enum verdict judge_malformed(const struct packet* p) {
+  __u32 roles = address_roles(&p->key.dst);
+  return roles & (ADDRESS_CLUSTER_IP | ADDRESS_EXTERNAL) && !(roles & ADDRESS_NODE) ? VERDICT_DROP_MALFORMED
+                                                                                    : VERDICT_NOT_OURS;
+}
+
+// The only way out: counts the verdict, and does what its action is.
+INLINE int finish(packet_ctx* ctx, const struct packet* p, enum program program, bool dry, enum verdict verdict,
+                  int leave) {
+  STEP(VERDICT, NULL, verdict, program);
+  if (dry || verdict == VERDICT_NOT_OURS) return LEAVE_PASS;
+  if (AT_XDP && action_of(verdict) == ACTION_REJECT) return LEAVE_PASS;  // TC answers
+  if (action_of(verdict) == ACTION_REJECT) {
+    enum verdict instead = answer_reject(ctx, p, program, &leave);
+    if (instead != VERDICT_NOT_OURS) verdict = instead;
+  }
+  count_verdict(program, verdict);
+  return action_of(verdict) == ACTION_DROP ? LEAVE_DROP : leave;
+}
+
+INLINE int walk(packet_ctx* ctx, enum program program, bool dry) {
+  if (for_vlan_device(ctx)) return LEAVE_PASS;
+  struct packet p = {};
+  enum dissected dissected = dissect(ctx, &p, ETH_HLEN);
+  if (dissected == DISSECT_SHORT && pull(ctx, HEADERS_MAX)) {
+    p = (struct packet){};
+    dissected = dissect(ctx, &p, ETH_HLEN);
+  }
+  if (dissected == DISSECT_NOT_IP) return LEAVE_PASS;
+  STEP(PACKET, NULL, program, p.key.proto);
+  int leave = LEAVE_PASS;
+  enum verdict verdict =
+      dissected == DISSECT_OK ? decide(ctx, &p, program, dry, &leave) : judge_malformed(&p);
+  return finish(ctx, &p, program, dry, verdict, leave);
+}
+
+#endif  // FAIRLEAD_BPF_WALK_H_
