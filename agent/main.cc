@@ -9,12 +9,14 @@
 #include <fstream>
 
 #include "agent/base/log.h"
+#include "agent/config/text.h"
 #include "agent/datapath/ebpf/ebpf.h"
 #include "agent/datapath/ebpf/probe.h"
 #include "agent/kube/source.h"
 #include "agent/options.h"
 #include "agent/run/dry_run.h"
 #include "agent/run/health.h"
+#include "agent/run/health_checks.h"
 #include "agent/run/inbox.h"
 #include "agent/run/kept_listener.h"
 #include "agent/run/metrics.h"
@@ -48,6 +50,18 @@ Result<plan::NodeFacts> FactsFrom(const Options& options) {
     if (!cidr) return std::unexpected(std::move(cidr.error()).In("--nodeport-addresses"));
     facts.nodeport_cidrs.push_back(*cidr);
   }
+  const bool by_device =
+      options.detect_local_mode == "BridgeInterface" || options.detect_local_mode == "InterfaceNamePrefix";
+  facts.pods_by_node_cidr = options.detect_local_mode == "NodeCIDR";
+  if (!by_device && !facts.pods_by_node_cidr) {
+    for (const std::string& text : config::SplitList(options.cluster_cidr)) {
+      auto cidr = Cidr::Parse(text);
+      if (!cidr) return std::unexpected(std::move(cidr.error()).In("--cluster-cidr"));
+      facts.cluster_cidrs.push_back(*cidr);
+    }
+  }
+  facts.detects_pods = by_device || facts.pods_by_node_cidr || !facts.cluster_cidrs.empty();
+  facts.masquerade_all = options.masquerade_all;
   facts.localhost_nodeports = options.localhost_nodeports;
   facts.same_node_hints = options.same_node_hints;
   facts.refuse_external_ips = options.refuse_external_ips;
@@ -72,8 +86,7 @@ Result<std::unique_ptr<ebpf::EbpfDatapath>> OpenDatapath(const Options& options)
     return Fail(ErrorKind::kUnsupported, "mode {}: this version has ebpf only; expected auto or ebpf",
                 options.proxy_mode);
   }
-  auto datapath =
-      ebpf::EbpfDatapath::Open({options.bpffs_dir, options.cgroup, options.capacities}, options.netns_dirs);
+  auto datapath = ebpf::EbpfDatapath::Open(ebpf::EbpfOptions::From(options));
   if (datapath) return datapath;
   std::string reason;
   bool able = ebpf::CanRunEbpf(ebpf::ProbeKernel({options.cgroup, options.bpffs_dir, false}), &reason);
@@ -95,6 +108,7 @@ Fd CatchSignals() {
 
 Result<void> RunAgent(const Options& options) {
   Fd stop = options.dry_run ? Fd() : CatchSignals();
+  run::RaiseFileLimit();
   if (auto set = run::SetOomScore(options.oom_score_adj); !set) spdlog::warn("{}", set.error().message);
   auto facts = FactsFrom(options);
   if (!facts) return std::unexpected(facts.error());
@@ -117,9 +131,12 @@ Result<void> RunAgent(const Options& options) {
   run::Metrics metrics;
   metrics.SetMode("ebpf", reason);
   run::Health health(options.sync_period);
+  auto health_checks = run::HealthChecks::Create(health);
+  if (!health_checks) return std::unexpected(health_checks.error());
   auto addresses = run::NodeAddresses::Open();
   if (!addresses) return std::unexpected(addresses.error());
-  run::Syncer syncer(options, std::move(*facts), inbox, *addresses, **datapath, health, metrics);
+  run::Syncer syncer(options, std::move(*facts), inbox, *addresses, **datapath, health, *health_checks,
+                     metrics);
 
   spdlog::info("source: {}", (*source)->Describe());
   (*source)->Start(inbox);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/options.h"
 
+#include <algorithm>
 #include <map>
 
 #include "agent/config/field.h"
@@ -29,6 +30,13 @@ bool FlagAlwaysWins(const Field& field) {
 }
 
 }  // namespace
+
+uint32_t FlowCapacity(const ConntrackOptions& conntrack, uint32_t cores) {
+  if (conntrack.max_per_core == 0) return Capacities{}.flows;
+  uint64_t scaled = uint64_t{conntrack.max_per_core} * cores;
+  uint64_t wanted = std::max<uint64_t>(scaled, conntrack.min);
+  return static_cast<uint32_t>(std::clamp<uint64_t>(wanted, kFewestFlows, kMostFlows));
+}
 
 Result<std::optional<Exit>> ReadOptions(int argc, const char* const* argv, Options& options) {
   auto line = config::ReadFlags(argc, argv);

@@ -21,24 +21,32 @@ struct Capacities {
   uint32_t services = 65536;      // service ports
   uint32_t affinity = 65536;      // remembered clients (LRU)
   uint32_t source_ranges = 16384;
-  uint32_t flows = 131072;  // through the packet path at a time; two entries of 128 bytes each
+  uint32_t flows = 131072;  // through the packet path at a time, two entries of 128 bytes each; unless given,
+                            // FlowCapacity of this machine
 
   friend bool operator==(const Capacities&, const Capacities&) = default;
 };
 
-// KubeProxyConfiguration's conntrack fields, as our own flow table has them. Zero times leave our defaults,
-// which are nf_conntrack's.
+// KubeProxyConfiguration's conntrack fields, for our own flow table; the kernel's nf_conntrack is left alone.
+// Zero times leave our defaults, which are nf_conntrack's.
 struct ConntrackOptions {
-  uint32_t max_per_core = 32768;  // flows a core; 0: no limit by core, `min` alone
-  uint32_t min = 131072;          // flows at least, whatever the cores
+  uint32_t max_per_core = 32768;  // flows a core; 0: the default of Capacities, whatever `min` says
+  uint32_t min = 131072;          // flows at least, however few the cores
   std::chrono::milliseconds tcp_established_timeout{86400000};
   std::chrono::milliseconds tcp_close_wait_timeout{3600000};
   std::chrono::milliseconds udp_timeout{0};
   std::chrono::milliseconds udp_stream_timeout{0};
-  bool tcp_be_liberal = false;
 
   friend bool operator==(const ConntrackOptions&, const ConntrackOptions&) = default;
 };
+
+// The table is mapped as one array, of less than 2 GiB.
+inline constexpr uint32_t kFewestFlows = 64;
+inline constexpr uint32_t kMostFlows = 1U << 22;
+
+// Flows the table is made for on a machine with so many cores, as kube-proxy sizes nf_conntrack
+// (getConntrackMax in cmd/kube-proxy/app/server_linux.go), within the bounds above.
+uint32_t FlowCapacity(const ConntrackOptions& conntrack, uint32_t cores);
 
 // What only ipvs mode reads. Zero times leave the kernel's.
 struct IpvsOptions {

@@ -7,6 +7,7 @@
 //   tc_explain  attached nowhere: the walk of an imaginary packet, step by step, for fairleadctl explain
 #include "lib/skb.bpf.h"
 
+#include "lib/explain_socket.bpf.h"
 #include "lib/walk.bpf.h"
 
 char _license[] SEC("license") = "Dual BSD/GPL";
@@ -32,6 +33,9 @@ int tc_explain(struct __sk_buff* skb) {
   if (!row) return TC_ACT_UNSPEC;
   row->steps = 0;
   switch (row->at) {
+    case EXPLAIN_SOCKET:
+      explain_socket(skb, row->netns_cookie);
+      return TC_ACT_UNSPEC;
     case EXPLAIN_POD:
       return walk(skb, PROGRAM_POD, true);
     case EXPLAIN_EGRESS:

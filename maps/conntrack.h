@@ -65,8 +65,7 @@ WIRE_ASSERT(sizeof(struct flow_set) == 64 + 128 * FLOW_WAYS, "flow_set has no hi
 
 FAIRLEAD_TABLE(conntrack, BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, __u32, struct flow_set, 64);
 
-// Multilinear: independent products, so that they overlap, and one fold. The first set is the low half under
-// the mask, the second the high half, the tag the top byte (0 becomes 1).
+// Multilinear: independent products, so that they overlap, and one fold.
 static inline __attribute__((always_inline)) __u64 flow_hash(const struct flow_key* key,
                                                              const volatile __u64* keys) {
   __u64 ports = (__u64)key->sport << 32 | (__u64)key->dport << 8 | key->proto;
@@ -80,6 +79,15 @@ static inline __attribute__((always_inline)) __u64 flow_hash(const struct flow_k
   return h ^ (h >> 29);
 }
 
+// A key's two sets: from bits that have little to do with each other, and with the tag.
+static inline __attribute__((always_inline)) __u32 flow_first_set(__u64 hash, __u32 mask) {
+  return (__u32)hash & mask;
+}
+static inline __attribute__((always_inline)) __u32 flow_second_set(__u64 hash, __u32 mask) {
+  return (__u32)(hash >> 24) & mask;
+}
+
+// The top byte, where 0 becomes 1.
 static inline __attribute__((always_inline)) __u8 flow_tag(__u64 hash) {
   __u8 tag = (__u8)(hash >> 56);
   return tag ? tag : 1;

@@ -21,7 +21,7 @@ esac
 
 "$source_dir/scripts/setup.sh" build lab
 BUILD_DIR=$build_dir "$source_dir/scripts/build.sh" \
-  fairlead fairleadctl test_api_server bench_connections bench_flips bench_map_writes
+  fairlead fairleadctl test_api_server bench_connections bench_flips bench_map_writes bench_packets
 
 lab=flbench$$
 work=$(mktemp -d)

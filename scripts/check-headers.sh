@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Proves that every header stands alone: agent/, test/ with g++ as C++; bpf/ with clang-19 for the BPF target;
-# include/ and maps/ with both, since both sides include them.
+# include/ and maps/ with both, since both sides include them. Headers of the packet walk are compiled for TC: a program
+# says which of skb.bpf.h and xdp.bpf.h it is made with before it includes them.
 #
 # Usage: scripts/check-headers.sh [BUILD_DIR]      (default: build/; its bpf/ holds the skeletons)
 #
@@ -19,7 +20,7 @@ export launcher
 cxx_flags="-std=c++23 -O0 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -DSPDLOG_FMT_EXTERNAL"
 cxx_flags+=" -I. -Iinclude -isystem $build_dir/bpf"
 export cxx_flags
-bpf_flags="-target bpf -mcpu=v3 -g -O2 -Wall -Wextra -Werror -Wno-unused-function -fsyntax-only"
+bpf_flags="-target bpf -mcpu=v3 -g -O2 -Wall -Wextra -Werror -Wno-unused-function -Wno-unused-parameter -fsyntax-only"
 bpf_flags+=" -I. -Iinclude -I/usr/include/$(gcc -dumpmachine)"
 export bpf_flags
 
@@ -33,7 +34,11 @@ compile() {
     echo "#include \"$header\"" >"$unit.cc"
     output=$($launcher g++ $cxx_flags -c "$unit.cc" -o "$unit.o" 2>&1) && return
   else
-    echo "#include \"$header\"" >"$unit.c"
+    : >"$unit.c"
+    if grep -qE 'packet_ctx|"(packet|flow|service)\.bpf\.h"' "$header" && [[ $header != *xdp.bpf.h ]]; then
+      echo '#include "bpf/lib/skb.bpf.h"' >"$unit.c"
+    fi
+    echo "#include \"$header\"" >>"$unit.c"
     output=$(clang-19 $bpf_flags "$unit.c" 2>&1) && return
   fi
   printf 'FAIL headers: %s alone as %s:\n%s\n' "$header" "$language" "$output"

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What kube-proxy has no word for: the fields of FairleadConfiguration (fairlead.io/v1alpha1), our own flags,
 // and the flags of kube-proxy's that say what to do rather than how.
+#include <algorithm>
 #include <bit>
+#include <charconv>
 
 #include "agent/config/take.h"
 #include "agent/config/text.h"
@@ -76,10 +78,36 @@ Result<void> TakeNetnsDirs(Draft& draft, const Value& value) {
   return {};
 }
 
+// 0 stands for the capacity that conntrack.* and the cores give.
+Result<void> TakeFlows(Draft& draft, const Value& value) {
+  auto flows = AsInteger(value, 0, kMostFlows);
+  if (!flows) return Unexpected(std::move(flows).error());
+  if (*flows > 0 && *flows < kFewestFlows) {
+    return Fail(ErrorKind::kInvalid, "expected 0 or at least {}, got {}", kFewestFlows, *flows);
+  }
+  draft.flows.reset();
+  if (*flows > 0) draft.flows = static_cast<uint32_t>(*flows);
+  return {};
+}
+
+// "30000-32767", as the API server's --service-node-port-range.
+Result<void> CheckPortRange(const std::string& text) {
+  auto number = [](std::string_view digits) -> unsigned {
+    unsigned port = 0;
+    auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+    return error == std::errc() && end == digits.data() + digits.size() && port <= 65535 ? port : 0;
+  };
+  size_t dash = std::min(text.find('-'), text.size());
+  unsigned first = number(std::string_view(text).substr(0, dash));
+  unsigned last = dash < text.size() ? number(std::string_view(text).substr(dash + 1)) : 0;
+  if (first != 0 && first <= last) return {};
+  return Fail(ErrorKind::kInvalid, "expected a range of ports such as 30000-32767, got {}", Quote(text));
+}
+
 // The empty text stands for the default.
-Take TakePathOrDefault(std::string Options::* member) {
+Take TakeTextOrDefault(std::string Options::* member, Check check) {
   return [=](Draft& draft, const Value& value) -> Result<void> {
-    if (auto taken = TakeText(member, &CheckAbsolutePath)(draft, value); !taken) return taken;
+    if (auto taken = TakeText(member, check)(draft, value); !taken) return taken;
     if ((draft.options.*member).empty()) draft.options.*member = Options{}.*member;
     return {};
   };
@@ -98,7 +126,7 @@ std::vector<Field> MakeFields() {
        TakeText(&Options::cgroup, &CheckAbsolutePath)},
       {"bpffsDir", "bpffs-dir", kOne,
        "where maps, programs and links are pinned (default /sys/fs/bpf/fairlead)",
-       TakePathOrDefault(&Options::bpffs_dir)},
+       TakeTextOrDefault(&Options::bpffs_dir, &CheckAbsolutePath)},
       {"devices", "devices", kMany,
        "uplinks, globs allowed; auto: those with a node address or default route",
        TakeDevices(&Options::devices)},
@@ -107,6 +135,12 @@ std::vector<Field> MakeFields() {
        TakeDevices(&Options::pod_devices)},
       {"xdp", "xdp", kOne, "auto, native, generic or off",
        TakeWord(&Options::xdp, {"auto", "native", "generic", "off"})},
+      {"podDelivery", "pod-delivery", kOne,
+       "how packets from outside reach a pod: stack (the node's own, the default) or direct (past it)",
+       TakeWord(&Options::pod_delivery, {"stack", "direct"})},
+      {"serviceNodePortRange", "service-node-port-range", kOne,
+       "the API server's; never source ports of masqueraded packets (default 30000-32767)",
+       TakeTextOrDefault(&Options::nodeport_range, &CheckPortRange)},
       {"netnsDirs", "netns-dirs", kMany, "where pods' network namespaces are pinned", TakeNetnsDirs},
       {"defaultAlgorithm", "", kOne, "", TakeWord(&Options::default_algorithm, {"random", "maglev"})},
       {"refuseExternalIPs", "", kSwitch, "", TakeSwitch(&Options::refuse_external_ips)},
@@ -119,6 +153,7 @@ std::vector<Field> MakeFields() {
       {"capacities.services", "", kOne, "", TakeCapacity<16, 1U << 22>(&Capacities::services)},
       {"capacities.affinity", "", kOne, "", TakeCapacity<16, 1U << 24>(&Capacities::affinity)},
       {"capacities.sourceRanges", "", kOne, "", TakeCapacity<16, 1U << 22>(&Capacities::source_ranges)},
+      {"capacities.flows", "", kOne, "", TakeFlows},
 
       {"", "config", kOne, "KubeProxyConfiguration and FairleadConfiguration, YAML",
        TakeText(&Options::config_file)},

@@ -42,6 +42,7 @@ struct Draft {
   std::optional<std::string> metrics_address;
   std::optional<int> healthz_port;
   std::optional<int> metrics_port;
+  std::optional<uint32_t> flows;  // capacities.flows, not 0
 
   void Warn(std::string_view where, std::string_view why) {
     options.warnings.push_back(fmt::format("{}: {}", where, why));

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What several settings decide together.
+#include <unistd.h>
+
 #include <algorithm>
 #include <charconv>
 #include <initializer_list>
@@ -80,7 +82,11 @@ void SettleListeners(Draft& draft) {
       ListenAddress(draft.metrics_address, draft.metrics_port, v6 ? "[::1]" : "127.0.0.1", 10249);
 }
 
-Result<void> CheckDetector(const Options& options) {
+Result<void> CheckDetector(Draft& draft) {
+  const Options& options = draft.options;
+  if (options.detect_local_mode == "ClusterCIDR" && options.cluster_cidr.empty()) {
+    draft.Warn("detectLocalMode", "ClusterCIDR has no clusterCIDR to go by: no client is taken for a pod");
+  }
   if (options.detect_local_mode == "BridgeInterface" && options.pod_bridge_interface.empty()) {
     return Fail(ErrorKind::kInvalid,
                 "detectLocalMode BridgeInterface needs detectLocal.bridgeInterface (--pod-bridge-interface)");
@@ -101,13 +107,16 @@ Result<void> Finish(Draft& draft) {
   Options& options = draft.options;
   if (options.masquerade_all && (options.proxy_mode == "auto" || options.proxy_mode == "ebpf")) {
     draft.Warn("masqueradeAll",
-               "in ebpf mode it changes nothing for pods and processes of this node: they are "
-               "translated at the socket and keep their own address");
+               "in ebpf mode it has nothing to do for clients on this node: they are translated at the "
+               "socket and keep their own address; packets from elsewhere are masqueraded");
   }
+  // The machine's cores, not those of this process's cpuset: packets come in on all of them.
+  options.capacities.flows = draft.flows.value_or(
+      FlowCapacity(options.conntrack, static_cast<uint32_t>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN)))));
   if (!options.manifests.empty() && (!options.kubeconfig.empty() || !options.master.empty())) {
     draft.Warn("manifests", "taken instead of the API server that kubeconfig or master name");
   }
-  return CheckDetector(options);
+  return CheckDetector(draft);
 }
 
 Result<std::string> NormalizeBindAddress(std::string_view text, int port) {

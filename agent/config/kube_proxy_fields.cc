@@ -106,6 +106,24 @@ Result<std::vector<std::string>> ReadCidrs(const Value& value) {
   return list;
 }
 
+// --- the flow table
+
+template <typename T>
+Take TakeConntrack(T ConntrackOptions::* member, Result<T> (*read)(const Value&)) {
+  return [=](Draft& draft, const Value& value) -> Result<void> {
+    auto read_value = read(value);
+    if (!read_value) return Unexpected(std::move(read_value).error());
+    draft.options.conntrack.*member = *read_value;
+    return {};
+  };
+}
+
+Result<uint32_t> ReadCount(const Value& value) {
+  auto count = kNatural(value);
+  if (!count) return Unexpected(std::move(count).error());
+  return static_cast<uint32_t>(*count);
+}
+
 // --- single values
 
 Result<void> TakeHostname(Draft& draft, const Value& value) {
@@ -271,6 +289,25 @@ std::vector<Field> MakeFields() {
        TakeIpvs(&IpvsOptions::tcp_fin_timeout, &AsDuration)},
       {"ipvs.udpTimeout", "ipvs-udp-timeout", kOne, "ipvs mode: the same for UDP",
        TakeIpvs(&IpvsOptions::udp_timeout, &AsDuration)},
+
+      // --- flows of the packet path; an operator's 0 asks to leave a setting as it is
+      {"conntrack.maxPerCore", "conntrack-max-per-core", kOne,
+       "flows the table has room for, a core (default 32768); 0: 131072 in all",
+       TakeConntrack(&ConntrackOptions::max_per_core, &ReadCount)},
+      {"conntrack.min", "conntrack-min", kOne, "flows at least (default 131072)",
+       TakeConntrack(&ConntrackOptions::min, &ReadCount)},
+      {"conntrack.tcpEstablishedTimeout", "conntrack-tcp-timeout-established", kOne,
+       "idle time of TCP flows (default 24h)",
+       TakeConntrack(&ConntrackOptions::tcp_established_timeout, &AsDuration)},
+      {"conntrack.tcpCloseWaitTimeout", "conntrack-tcp-timeout-close-wait", kOne,
+       "the same when one side has closed (default 1h)",
+       TakeConntrack(&ConntrackOptions::tcp_close_wait_timeout, &AsDuration)},
+      {"conntrack.udpTimeout", "conntrack-udp-timeout", kOne,
+       "idle time of UDP flows without an answer (default 30s)",
+       TakeConntrack(&ConntrackOptions::udp_timeout, &AsDuration)},
+      {"conntrack.udpStreamTimeout", "conntrack-udp-timeout-stream", kOne,
+       "the same of UDP flows with answers (default 2m)",
+       TakeConntrack(&ConntrackOptions::udp_stream_timeout, &AsDuration)},
 
       // --- listeners and the process
       {"healthzBindAddress", "healthz-bind-address", kOne, "address:port of /healthz and /livez; empty: none",

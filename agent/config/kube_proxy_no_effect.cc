@@ -10,7 +10,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr std::string_view kOwnConntrack = "fairlead leaves the settings of the kernel's nf_conntrack alone";
 constexpr std::string_view kWindows = "it is about Windows nodes";
 constexpr std::string_view kClient = "the agent holds a few watches, which need no rate limit";
 constexpr std::string_view kJson = "objects are asked for and read as JSON";
@@ -61,7 +60,6 @@ Take NoEffectCount(std::string_view why, std::vector<int64_t> silent = {}) {
 
 std::vector<Field> KubeProxyFieldsWithoutEffect() {
   using enum Shape;
-  using std::chrono::hours;
   using std::chrono::minutes;
   using std::chrono::seconds;
 
@@ -73,6 +71,9 @@ std::vector<Field> KubeProxyFieldsWithoutEffect() {
       {"clientConnection.qps", "kube-api-qps", kOne, "", NoEffect<double>(&AsNumber, kClient, {5.0})},
       {"clientConnection.burst", "kube-api-burst", kOne, "", NoEffectCount(kClient, {10})},
       {"configSyncPeriod", "config-sync-period", kOne, "", NoEffectTime(kWatch, {minutes(15)})},
+
+      {"conntrack.tcpBeLiberal", "conntrack-tcp-be-liberal", kSwitch, "",
+       NoEffectSwitch("windows of a connection are not followed, so nothing is ever outside of one")},
 
       // --- what is served, and to whom
       {"iptables.snatNodeInternalIP", "", kSwitch, "",
@@ -92,17 +93,6 @@ std::vector<Field> KubeProxyFieldsWithoutEffect() {
       {"logging.options.json.splitStream", "log-json-split-stream", kSwitch, "", NoEffectSwitch(kLog)},
       {"logging.options.json.infoBufferSize", "log-json-info-buffer-size", kOne, "",
        NoEffect<std::string>(&ReadQuantity, kLog, {"0"})},
-
-      // --- the kernel's connection tracking; 0 asks to leave it as it is
-      {"conntrack.maxPerCore", "conntrack-max-per-core", kOne, "", NoEffectCount(kOwnConntrack, {32768})},
-      {"conntrack.min", "conntrack-min", kOne, "", NoEffectCount(kOwnConntrack, {131072})},
-      {"conntrack.tcpEstablishedTimeout", "conntrack-tcp-timeout-established", kOne, "",
-       NoEffectTime(kOwnConntrack, {hours(24)})},
-      {"conntrack.tcpCloseWaitTimeout", "conntrack-tcp-timeout-close-wait", kOne, "",
-       NoEffectTime(kOwnConntrack, {hours(1)})},
-      {"conntrack.tcpBeLiberal", "conntrack-tcp-be-liberal", kSwitch, "", NoEffectSwitch(kOwnConntrack)},
-      {"conntrack.udpTimeout", "conntrack-udp-timeout", kOne, "", NoEffectTime(kOwnConntrack)},
-      {"conntrack.udpStreamTimeout", "conntrack-udp-timeout-stream", kOne, "", NoEffectTime(kOwnConntrack)},
 
       // --- for others
       {"winkernel.networkName", "network-name", kOne, "", NoEffectText(kWindows)},

@@ -110,6 +110,14 @@ void WriteKubeProxy(Writer& out, const Options& options) {
   out.End();
   out.Field("nodePortAddresses", options.nodeport_addresses);
   WriteModes(out, options);
+  out.Begin("conntrack");
+  out.Field("maxPerCore", options.conntrack.max_per_core);
+  out.Field("min", options.conntrack.min);
+  out.Field("tcpEstablishedTimeout", options.conntrack.tcp_established_timeout);
+  out.Field("tcpCloseWaitTimeout", options.conntrack.tcp_close_wait_timeout);
+  out.Field("udpTimeout", options.conntrack.udp_timeout);
+  out.Field("udpStreamTimeout", options.conntrack.udp_stream_timeout);
+  out.End();
   out.Begin("clientConnection");
   out.Field("kubeconfig", options.kubeconfig);
   out.End();
@@ -133,6 +141,8 @@ void WriteFairlead(Writer& out, const Options& options) {
   out.Field("devices", options.devices);
   out.Field("podDevices", options.pod_devices);
   out.Field("xdp", options.xdp);
+  out.Field("podDelivery", options.pod_delivery);
+  out.Field("serviceNodePortRange", options.nodeport_range);
   out.Field("netnsDirs", options.netns_dirs);
   out.Field("defaultAlgorithm", options.default_algorithm);
   out.Field("refuseExternalIPs", options.refuse_external_ips);
@@ -143,6 +153,7 @@ void WriteFairlead(Writer& out, const Options& options) {
   out.Field("services", options.capacities.services);
   out.Field("affinity", options.capacities.affinity);
   out.Field("sourceRanges", options.capacities.source_ranges);
+  out.Field("flows", options.capacities.flows);
   out.End();
   out.End();
 }

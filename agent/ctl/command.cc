@@ -7,6 +7,8 @@
 #include <string>
 
 #include "agent/base/log.h"
+#include "agent/ctl/conntrack_command.h"
+#include "agent/ctl/explain_command.h"
 #include "agent/ctl/pinned.h"
 #include "agent/ctl/render.h"
 #include "agent/options.h"
@@ -23,6 +25,10 @@ struct Arguments {
   Filter filter;
   std::string service_path;  // NAMESPACE/NAME
   bool all = false;
+  FlowWords flow_words;
+  FlowRequest flows;  // of conntrack or affinity
+  ExplainWords explain;
+  ExplainRequest explain_request;  // of explain
 };
 
 const std::map<std::string, Format> kFormats = {
@@ -44,6 +50,14 @@ Result<void> Finish(Arguments& arguments) {
     return Fail(ErrorKind::kInvalid, "--output \"{}\": expected table, json or wide", arguments.output);
   }
   arguments.format = format->second;
+  if (!arguments.explain.to.empty()) {
+    auto request = ParseExplainRequest(arguments.explain);
+    if (!request) return std::unexpected(request.error());
+    arguments.explain_request = *request;
+  }
+  auto flows = ParseFlowRequest(arguments.flow_words);
+  if (!flows) return std::unexpected(flows.error());
+  arguments.flows = std::move(*flows);
   Filter& filter = arguments.filter;
   if (!arguments.service_path.empty()) {
     const std::string& path = arguments.service_path;
@@ -76,6 +90,11 @@ Result<std::string> Answer(const std::string& command, const Arguments& argument
     if (!counters) return std::unexpected(counters.error());
     return RenderCounters(*counters, arguments.all, arguments.format);
   }
+  if (command == "conntrack")
+    return Conntrack(*pinned, arguments.bpffs_dir, arguments.flows, arguments.format);
+  if (command == "affinity") return Affinity(*pinned, arguments.bpffs_dir, arguments.flows, arguments.format);
+  if (command == "explain")
+    return Explain(*pinned, arguments.bpffs_dir, arguments.explain_request, arguments.format);
   auto snapshot = pinned->ReadSnapshot();
   if (!snapshot) return std::unexpected(snapshot.error());
   if (command == "services") return RenderServices(*snapshot, arguments.filter, arguments.format);
@@ -110,6 +129,12 @@ int Main(int argc, const char* const* argv) {
   AddFilter(*app.add_subcommand("backends", "one line a backend of each service port"), arguments);
   app.add_subcommand("counters", "how connects and datagrams ended")
       ->add_flag("--all", arguments.all, "rows of zero too");
+  AddConntrackOptions(*app.add_subcommand("conntrack", "flows of the packet path, one line each"),
+                      arguments.flow_words);
+  AddAffinityOptions(*app.add_subcommand("affinity", "clients that have a backend by session affinity"),
+                     arguments.flow_words);
+  AddExplainOptions(*app.add_subcommand("explain", "what would happen to a connection or packet, and why"),
+                    arguments.explain);
   app.add_subcommand("check", "what this kernel supports, and which mode auto takes")
       ->add_option("--cgroup", arguments.cgroup,
                    "where the agent would attach (default: root of the cgroup2 mount)");
@@ -124,7 +149,8 @@ int Main(int argc, const char* const* argv) {
   Result<void> finished =
       app.get_subcommands().empty()
           ? Result<void>(Fail(ErrorKind::kInvalid,
-                              "expected a command: status, services, backends, counters or check"))
+                              "expected a command: status, services, backends, conntrack, affinity, "
+                              "counters, explain or check"))
           : Finish(arguments);
   if (!finished) {
     std::fputs(fmt::format("fairleadctl: {}\n", finished.error().message).c_str(), stderr);

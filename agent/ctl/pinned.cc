@@ -5,12 +5,15 @@
 #include <bpf/libbpf.h>
 
 #include <algorithm>
+#include <bit>
 #include <chrono>
 #include <thread>
 
 #include "agent/ctl/host.h"
+#include "agent/ctl/links.h"
 #include "agent/ctl/read.h"
-#include "fairlead/verdict.h"
+#include "agent/ctl/verdict_words.h"
+#include "agent/datapath/ebpf/flow_table.h"
 #include "maps/affinity.h"
 
 namespace fairlead::ctl {
@@ -45,8 +48,7 @@ Result<uint64_t> CountKeys(int fd, uint64_t at_most) {
   affinity_key key{}, next{};
   const affinity_key* at = nullptr;
   uint64_t count = 0;
-  // Keys only: looking a value up would make an LRU believe that its client is still there. Rows that come
-  // and go meanwhile can start the walk again.
+  // Rows that come and go meanwhile can start the walk again.
   while (count < at_most && bpf_map_get_next_key(fd, at, &next) == 0) {
     ++count;
     key = next;
@@ -54,22 +56,6 @@ Result<uint64_t> CountKeys(int fd, uint64_t at_most) {
   }
   if (count < at_most && errno != ENOENT) return FailErrno(errno, "{}: next key", affinity_table::kName);
   return count;
-}
-
-constexpr struct {
-  const char* program;
-  bpf_attach_type hook;
-} kHooks[] = {
-    {"sock_connect4", BPF_CGROUP_INET4_CONNECT},         {"sock_connect6", BPF_CGROUP_INET6_CONNECT},
-    {"sock_sendmsg4", BPF_CGROUP_UDP4_SENDMSG},          {"sock_sendmsg6", BPF_CGROUP_UDP6_SENDMSG},
-    {"sock_recvmsg4", BPF_CGROUP_UDP4_RECVMSG},          {"sock_recvmsg6", BPF_CGROUP_UDP6_RECVMSG},
-    {"sock_getpeername4", BPF_CGROUP_INET4_GETPEERNAME}, {"sock_getpeername6", BPF_CGROUP_INET6_GETPEERNAME},
-    {"sock_release", BPF_CGROUP_INET_SOCK_RELEASE},
-};
-
-std::string HookName(uint32_t attach_type) {
-  const char* name = libbpf_bpf_attach_type_str(static_cast<bpf_attach_type>(attach_type));
-  return name ? name : fmt::format("attach type {}", attach_type);
 }
 
 }  // namespace
@@ -111,6 +97,8 @@ Result<void> Pinned::OpenTables() {
   map(backends_table{}, backends_);
   map(rings_table{}, rings_);
   map(service_cidrs_table{}, service_cidrs_);
+  map(pod_cidrs_table{}, pod_cidrs_);
+  map(conntrack_table{}, conntrack_);
   map(service_traffic_table{}, service_traffic_);
   map(backend_traffic_table{}, backend_traffic_);
   if (!outcome) return outcome;
@@ -155,9 +143,19 @@ Result<Snapshot> Pinned::ReadSnapshot() const {
   ebpf::KernelTable<source_ranges_table> source_ranges(fds_.at(source_ranges_table::kName).Get());
   auto ranges = ebpf::GetMapInfo(fds_.at(source_ranges_table::kName).Get());
   if (!ranges) return std::unexpected(ranges.error());
-  auto snapshot = ReadTables({schema_.hash_seed, frontends_.elements(), backends_.elements(),
-                              rings_.elements(), service_cidrs_.elements(), service_traffic_.elements(),
-                              backend_traffic_.elements(), &services, &source_ranges, ranges->max_entries});
+  ebpf::Tables tables;
+  tables.hash_seed = schema_.hash_seed;
+  tables.frontends = frontends_.elements();
+  tables.backends = backends_.elements();
+  tables.rings = rings_.elements();
+  tables.service_cidrs = service_cidrs_.elements();
+  tables.pod_cidrs = pod_cidrs_.elements();
+  tables.service_traffic = service_traffic_.elements();
+  tables.backend_traffic = backend_traffic_.elements();
+  tables.services = &services;
+  tables.source_ranges = &source_ranges;
+  tables.source_range_capacity = ranges->max_entries;
+  auto snapshot = ReadTables(tables);
   if (!snapshot) return snapshot;
 
   int affinity = fds_.at(affinity_table::kName).Get();
@@ -166,25 +164,18 @@ Result<Snapshot> Pinned::ReadSnapshot() const {
   auto clients = CountKeys(affinity, info->max_entries);
   if (!clients) return std::unexpected(clients.error());
   snapshot->tables.push_back({affinity_table::kName, *clients, info->max_entries});
+  const ebpf::FlowTable flows(conntrack_.elements(), {});
+  uint64_t entries = 0;
+  for (size_t set = 0; set < flows.sets(); ++set) entries += std::popcount(flows.Used(set));
+  snapshot->tables.push_back({conntrack_table::kName, entries, flows.capacity()});
   return snapshot;
 }
 
+Result<std::map<uint32_t, plan::ServicePortKey>> Pinned::ReadServices() const {
+  return ReadServiceNames(ebpf::KernelTable<services_table>(fds_.at(services_table::kName).Get()));
+}
+
 Result<std::vector<Counter>> Pinned::ReadCounters() const {
-  static constexpr const char* kActions[] = {"pass", "reject", "drop"};
-  static constexpr struct {
-    const char* name;
-    action what;
-    const char* meaning;
-  } kVerdicts[] = {
-#define X(name, action, meaning) {#name, ACTION_##action, meaning},
-      FAIRLEAD_VERDICTS(X)
-#undef X
-  };
-  static constexpr const char* kPrograms[] = {
-#define X(name, text) text,
-      FAIRLEAD_PROGRAMS(X)
-#undef X
-  };
   int cpus = libbpf_num_possible_cpus();
   if (cpus < 0) return FailErrno(-cpus, "possible CPUs");
   std::vector<counter> per_cpu(static_cast<size_t>(cpus));
@@ -197,8 +188,8 @@ Result<std::vector<Counter>> Pinned::ReadCounters() const {
       }
       uint64_t sum = 0;
       for (const counter& c : per_cpu) sum += c.count;
-      const auto& row = kVerdicts[verdict];
-      counters.push_back({kPrograms[program], row.name, kActions[row.what], row.meaning, sum});
+      const VerdictWords& words = Verdicts()[verdict];
+      counters.push_back({Programs()[program], words.name, words.action, words.meaning, sum});
     }
   }
   return counters;
@@ -213,26 +204,10 @@ Result<Status> Pinned::ReadStatus() const {
   status.agent_visible = IsAgent(schema_.agent_pid);
   status.cgroup_id = schema_.cgroup_id;
   status.cgroup_path = FindCgroup(schema_.cgroup_id);
-  for (const std::string& name : pins_.Links()) {
-    Fd link = OpenForReading(pins_.LinkPath(name));
-    // BPF_OBJ_GET takes no access mode for links (kernel/bpf/inode.c).
-    if (!link) link = Fd(bpf_obj_get(pins_.LinkPath(name).c_str()));
-    bpf_link_info info{};
-    uint32_t size = sizeof(info);
-    if (!link) return FailErrno(errno, "{}", pins_.LinkPath(name));
-    if (bpf_obj_get_info_by_fd(link.Get(), &info, &size) != 0) return FailErrno(errno, "{}: link info", name);
-    status.links.push_back(
-        {name, HookName(info.cgroup.attach_type), info.id, info.prog_id, info.cgroup.cgroup_id});
-  }
-  std::sort(status.links.begin(), status.links.end(),
-            [](const Link& a, const Link& b) { return a.name < b.name; });
-  for (const auto& hook : kHooks) {
-    bool works = std::any_of(status.links.begin(), status.links.end(), [&](const Link& link) {
-      return link.name == hook.program && link.cgroup_id != 0 && link.cgroup_id == status.cgroup_id &&
-             link.hook == HookName(hook.hook);
-    });
-    if (!works) status.missing_hooks.push_back(HookName(hook.hook));
-  }
+  auto links = ReadLinks(pins_);
+  if (!links) return std::unexpected(links.error());
+  status.links = std::move(*links);
+  status.missing_hooks = MissingHooks(status.links, status.cgroup_id);
   return status;
 }
 

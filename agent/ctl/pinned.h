@@ -25,6 +25,8 @@ class Pinned {
 
   // Tables with how full they are, the remembered clients included.
   Result<Snapshot> ReadSnapshot() const;
+  // Names of service ports by id.
+  Result<std::map<uint32_t, plan::ServicePortKey>> ReadServices() const;
   // Verdicts of every program, in the order of verdict.h; zeros included.
   Result<std::vector<Counter>> ReadCounters() const;
   // Links, the agent and the cgroup, as this process's /proc and /sys show them.
@@ -42,6 +44,8 @@ class Pinned {
   ebpf::SharedArray<record> backends_;
   ebpf::SharedArray<ring_chunk> rings_;
   ebpf::SharedArray<service_cidr> service_cidrs_;
+  ebpf::SharedArray<service_cidr> pod_cidrs_;
+  ebpf::SharedArray<flow_set> conntrack_;
   ebpf::SharedArray<traffic> service_traffic_;
   ebpf::SharedArray<traffic> backend_traffic_;
 };

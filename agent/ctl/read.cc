@@ -210,6 +210,15 @@ Frontend MakeFrontend(const Entry& entry, const std::map<uint32_t, plan::Service
 
 }  // namespace
 
+Result<std::map<uint32_t, plan::ServicePortKey>> ReadServiceNames(
+    const ebpf::KeyedTable<services_table>& services) {
+  std::map<uint32_t, plan::ServicePortKey> names;
+  auto read = services.ForEach(
+      [&](const uint32_t& id, const service& row) { names.insert_or_assign(id, NameOf(row)); });
+  if (!read) return std::unexpected(std::move(read.error()));
+  return names;
+}
+
 Result<Snapshot> ReadTables(const ebpf::Tables& tables) {
   std::vector<Entry> entries;
   for (const frontend_slot& slot : tables.frontends) {
@@ -217,10 +226,9 @@ Result<Snapshot> ReadTables(const ebpf::Tables& tables) {
   }
 
   // After the frontends: a row is written before the first frontend that names it.
-  std::map<uint32_t, plan::ServicePortKey> names;
-  auto services = tables.services->ForEach(
-      [&](const uint32_t& id, const service& row) { names.insert_or_assign(id, NameOf(row)); });
+  auto services = ReadServiceNames(*tables.services);
   if (!services) return std::unexpected(std::move(services.error()));
+  const std::map<uint32_t, plan::ServicePortKey>& names = *services;
   uint64_t source_range_count = 0;
   auto ranges = tables.source_ranges->ForEach(
       [&](const source_range_key&, const source_range&) { ++source_range_count; });
@@ -245,6 +253,7 @@ Result<Snapshot> ReadTables(const ebpf::Tables& tables) {
            std::tie(b.service, b.kind, b.address, b.port, b.scope);
   });
   snapshot.service_cidrs = ReadCidrs(tables.service_cidrs);
+  snapshot.pod_cidrs = ReadCidrs(tables.pod_cidrs);
   snapshot.tables = CountUse(tables, entries, names.size(), source_range_count);
   return snapshot;
 }

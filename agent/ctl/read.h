@@ -7,11 +7,17 @@
 // read twice and compared. What does not hold still in a few tries is marked as changing.
 #pragma once
 
+#include <map>
+
 #include "agent/base/error.h"
 #include "agent/ctl/snapshot.h"
 #include "agent/datapath/ebpf/table.h"
 
 namespace fairlead::ctl {
+
+// Names of service ports by id.
+Result<std::map<uint32_t, plan::ServicePortKey>> ReadServiceNames(
+    const ebpf::KeyedTable<services_table>& services);
 
 Result<Snapshot> ReadTables(const ebpf::Tables& tables);
 

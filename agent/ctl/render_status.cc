@@ -48,6 +48,11 @@ std::string PercentText(const TableUse& table) {
                      100.0 * static_cast<double>(table.used) / static_cast<double>(table.capacity));
 }
 
+std::string PlaceText(const Link& link) {
+  if (!link.device.empty()) return link.device + (link.ifindex == 0 ? " (removed)" : "");
+  return link.cgroup_id == 0 ? "cgroup (removed)" : fmt::format("cgroup {}", link.cgroup_id);
+}
+
 std::string StatusJson(const Status& status, const Snapshot& snapshot) {
   Totals totals = Count(snapshot);
   JsonWriter json;
@@ -80,6 +85,8 @@ std::string StatusJson(const Status& status, const Snapshot& snapshot) {
         .Member("link_id", link.link_id)
         .Member("program_id", link.program_id)
         .Member("cgroup_id", link.cgroup_id)
+        .Member("device", link.device)
+        .Member("ifindex", link.ifindex)
         .EndObject();
   }
   json.EndArray().BeginArray("tables");
@@ -132,14 +139,10 @@ std::string RenderStatus(const Status& status, const Snapshot& snapshot, Format 
     tables.Add(
         {table.name, fmt::format("{}", table.used), fmt::format("{}", table.capacity), PercentText(table)});
   }
-  TextTable links({{"LINK"},
-                   {"HOOK"},
-                   {"LINK ID", Align::kRight},
-                   {"PROGRAM", Align::kRight},
-                   {"CGROUP", Align::kRight}});
+  TextTable links({{"LINK"}, {"HOOK"}, {"LINK ID", Align::kRight}, {"PROGRAM", Align::kRight}, {"ON"}});
   for (const Link& link : status.links) {
     links.Add({link.name, link.hook, fmt::format("{}", link.link_id), fmt::format("{}", link.program_id),
-               link.cgroup_id == 0 ? "removed" : fmt::format("{}", link.cgroup_id)});
+               PlaceText(link)});
   }
   return text + "\n" + tables.Render() + "\n" + links.Render();
 }

@@ -65,16 +65,19 @@ struct Snapshot {
   std::vector<Frontend> frontends;          // by service, then kind, address, port, scope
   std::vector<Address> nodeport_addresses;  // of this node; loopback among them where it answers
   std::vector<Cidr> service_cidrs;
+  std::vector<Cidr> pod_cidrs;  // sources that the local-traffic detector takes for pods
   std::vector<TableUse> tables;
 };
 
-// A pinned link: a program on a hook of a cgroup.
+// A pinned link: a program on a hook of a cgroup or of a device.
 struct Link {
   std::string name;
-  std::string hook;  // as libbpf says it: "cgroup_inet4_connect"
+  std::string hook;  // "cgroup_inet4_connect", "tcx_ingress", "xdp"
   uint32_t link_id = 0;
   uint32_t program_id = 0;
-  uint64_t cgroup_id = 0;  // 0: its cgroup was removed, the link does nothing
+  uint64_t cgroup_id = 0;  // 0 without a device: its cgroup was removed, the link does nothing
+  std::string device;      // empty: on a cgroup
+  uint32_t ifindex = 0;    // 0 with a device: that was removed, the link does nothing
 };
 
 struct Status {

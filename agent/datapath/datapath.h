@@ -35,6 +35,20 @@ struct VerdictCount {
   uint64_t count = 0;
 };
 
+// What a datapath's own flow table holds, for /metrics; empty where the kernel's conntrack has the flows.
+struct FlowReadings {
+  struct State {
+    std::string_view state;
+    uint64_t entries = 0;  // a flow has two
+  };
+  std::vector<State> states;
+  uint64_t capacity = 0;             // entries
+  uint64_t collected = 0;            // entries of flows that were over, total
+  uint64_t stuck = 0;                // entries lost to a writer that died
+  uint64_t source_ports = 0;         // that masqueraded flows may have
+  std::vector<uint64_t> port_tries;  // [i]: flows that found one after i that were taken; the last: none was
+};
+
 class Datapath {
  public:
   virtual ~Datapath() = default;
@@ -57,10 +71,14 @@ class Datapath {
   // there is nothing to do. When it wants to be called again at the latest; nothing if only after the next
   // change.
   virtual std::optional<std::chrono::steady_clock::time_point> Reconcile() = 0;
+  // Readable when Reconcile has something to do before that; -1: never.
+  virtual int event_fd() const { return -1; }
 
   virtual std::vector<Usage> Usages() const = 0;
   virtual std::vector<VerdictCount> Verdicts() const = 0;
   virtual uint64_t BytesWritten() const = 0;
+  // From any thread.
+  virtual FlowReadings Flows() const { return {}; }
 };
 
 }  // namespace fairlead::datapath

@@ -12,9 +12,13 @@ namespace fairlead::plan {
 namespace {
 
 std::string Text(const Frontend& frontend) {
-  return frontend.kind == FrontendKind::kNodePort ? fmt::format("NodePort {}", frontend.port)
-                                                  : fmt::format("{} {}", FrontendKindName(frontend.kind),
-                                                                AddressPort(frontend.address, frontend.port));
+  std::string text = frontend.kind == FrontendKind::kNodePort
+                         ? fmt::format("NodePort {}", frontend.port)
+                         : fmt::format("{} {}", FrontendKindName(frontend.kind),
+                                       AddressPort(frontend.address, frontend.port));
+  if (frontend.masquerade == Masquerade::kAll) text += " (masquerade)";
+  if (frontend.masquerade == Masquerade::kOutside) text += " (masquerade outside)";
+  return text;
 }
 
 std::string Text(const Backend& backend) {
@@ -54,6 +58,7 @@ std::string Print(const ServicePort& port) {
   if (!port.has_any) policy.push_back("reject");
   if (port.affinity_timeout_s != 0) policy.push_back(fmt::format("affinity {} s", port.affinity_timeout_s));
   if (port.algorithm != Algorithm::kRandom) policy.emplace_back(AlgorithmName(port.algorithm));
+  if (port.forwarding != Forwarding::kNat) policy.emplace_back(ForwardingName(port.forwarding));
   if (port.health_check_node_port != 0) {
     policy.push_back(fmt::format("health check node port {}", port.health_check_node_port));
   }
@@ -67,7 +72,8 @@ std::string Print(const NodePlan& node) {
   if (node.loopback_nodeports_v4) loopback.emplace_back("IPv4");
   if (node.loopback_nodeports_v6) loopback.emplace_back("IPv6");
   return "node\n" + Line("NodePort addresses", node.nodeport_addresses) +
-         Line("NodePorts on loopback", loopback) + Line("service CIDRs", node.service_cidrs);
+         Line("NodePorts on loopback", loopback) + Line("service CIDRs", node.service_cidrs) +
+         Line("pod CIDRs", node.pod_cidrs);
 }
 
 }  // namespace fairlead::plan

@@ -11,7 +11,7 @@ namespace fairlead::plan {
 // One service port, several lines, what is unset or empty left out:
 //
 //   shop/cart:http/TCP IPv4
-//     frontends: ClusterIP 172.30.0.10:80, NodePort 30080
+//     frontends: ClusterIP 172.30.0.10:80, NodePort 30080 (masquerade)
 //     cluster: 10.180.1.11:8080 (local), 10.180.2.11:8080
 //     policy: external Local
 std::string Print(const ServicePort& port);

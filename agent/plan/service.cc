@@ -8,6 +8,7 @@
 
 #include "agent/plan/endpoints.h"
 #include "agent/plan/frontends.h"
+#include "agent/plan/node.h"
 #include "agent/plan/settings.h"
 
 namespace fairlead::plan {
@@ -49,6 +50,18 @@ void SetPolicies(const kube::Service& service, bool accessible, ServicePort& por
   port.needs_cluster = !port.internal_local || accessible;
   port.needs_local = port.internal_local || port.external_local || port.health_check_node_port != 0;
   port.affinity_timeout_s = service.affinity_timeout_s;
+}
+
+// SEMANTICS of kube-proxy's masquerading (pkg/proxy/iptables/proxier.go). With policy Local pods get the
+// cluster list and keep their address, clients outside get the local list and keep theirs; the node's own
+// connections are translated at the socket. A Service with DSR keeps its clients' addresses everywhere.
+Masquerade MasqueradeOf(FrontendKind kind, const ServicePort& port, const NodeFacts& facts) {
+  if (kind == FrontendKind::kClusterIp) {
+    if (facts.masquerade_all) return Masquerade::kAll;
+    return DetectsPods(facts, port.key.family) ? Masquerade::kOutside : Masquerade::kNobody;
+  }
+  bool keeps_source = port.external_local || port.forwarding == Forwarding::kDsr;
+  return keeps_source ? Masquerade::kNobody : Masquerade::kAll;
 }
 
 // Source ranges of the port's family. A node that is allowed in may use the load balancer address, which it
@@ -132,8 +145,12 @@ std::vector<ServicePort> PlanService(const kube::Service& service,
       ServicePort& port = planned.emplace_back();
       port.key = {service.name, spec->name, spec->protocol, family};
       port.algorithm = settings.algorithm;
+      port.forwarding = settings.forwarding;
       port.frontends = FrontendsOf(service, *spec, family, facts);
       SetPolicies(service, ExternallyAccessible(port.frontends), port);
+      for (Frontend& frontend : port.frontends) {
+        frontend.masquerade = MasqueradeOf(frontend.kind, port, facts);
+      }
       SetSourceRanges(service, facts, port);
       std::erase_if(port.frontends, [&](const Frontend& frontend) {
         const ObjectName* holder = claims.Holder(ClaimOf(frontend, spec->protocol));

@@ -41,7 +41,8 @@ std::optional<std::map<Address, uint16_t>> ParseWeights(std::string_view text, s
 }  // namespace
 
 Settings ReadSettings(const kube::Service& service, Algorithm default_algorithm, Findings& findings) {
-  Settings settings{.algorithm = default_algorithm, .weights = {}};
+  Settings settings;
+  settings.algorithm = default_algorithm;
   auto report = [&](const std::string& key, std::string what) {
     findings.push_back({"annotation " + key, fmt::format("Service {}: annotation fairlead.io/{}: {}",
                                                          service.name.ToString(), key, what)});
@@ -65,8 +66,15 @@ Settings ReadSettings(const kube::Service& service, Algorithm default_algorithm,
                                 "separated by commas, got \"{}\"; every weight is 1",
                                 kMaxWeight, bad.substr(0, 64)));
       }
+    } else if (key == "forwarding") {
+      if (value == "dsr") {
+        settings.forwarding = Forwarding::kDsr;
+      } else if (value != "nat") {
+        report(key, fmt::format("expected nat or dsr, got \"{}\"; nat is used",
+                                std::string_view(value).substr(0, 64)));
+      }
     } else {
-      report(key, "expected one of algorithm, weights; it has no effect");
+      report(key, "expected one of algorithm, weights, forwarding; it has no effect");
     }
   }
   return settings;

@@ -5,6 +5,7 @@
 //   fairlead.io/weights     address=weight, comma separated, each address once, weights 1-1000:
 //                           "10.0.0.5=3, fd00::5=3". Backends not listed have weight 1; addresses that are no
 //                           backend at present do no harm.
+//   fairlead.io/forwarding  nat | dsr: how packets from outside get to a backend on another node (plan.h)
 //
 // What is malformed is reported and as if absent; an unknown name is reported.
 #pragma once
@@ -22,6 +23,7 @@ inline constexpr uint16_t kMaxWeight = 1000;
 struct Settings {
   Algorithm algorithm = Algorithm::kRandom;
   std::map<Address, uint16_t> weights;
+  Forwarding forwarding = Forwarding::kNat;
 };
 
 Settings ReadSettings(const kube::Service& service, Algorithm default_algorithm, Findings& findings);

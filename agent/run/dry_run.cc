@@ -46,6 +46,7 @@ Result<std::string> PlanOnce(std::unique_ptr<kube::Source> source, plan::NodeFac
   if (const kube::Node* node = cluster.ThisNode()) {
     facts.zone = node->zone;
     facts.primary_addresses = node->internal_ips;
+    facts.node_pod_cidrs = node->pod_cidrs;
   }
   plan::Planner planner(std::move(facts));
   Say(planner.Update(cluster, cluster.ServiceNames()).problems);

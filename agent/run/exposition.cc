@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/run/exposition.h"
 
+#include <bit>
+#include <limits>
+
 #include "agent/run/process.h"
 
 namespace fairlead::run {
@@ -57,6 +60,51 @@ void AppendWatches(const std::vector<Readings::Watch>& watches, std::vector<Metr
   for (FamilyOf* family : {&connected, &relists, &last_event}) family->AppendTo(families);
 }
 
+// Buckets by how many ports were taken before the one found, doubling; the flows beyond the last one found
+// none.
+void AppendPortTries(const std::vector<uint64_t>& tries, std::vector<MetricFamily>& families) {
+  if (tries.empty()) return;
+  ClientMetric metric;
+  auto& histogram = metric.histogram;
+  for (size_t taken = 0; taken < tries.size(); ++taken) {
+    histogram.sample_count += tries[taken];
+    histogram.sample_sum += static_cast<double>(taken * tries[taken]);
+    const bool none = taken + 1 == tries.size();
+    if (none || std::popcount(taken) <= 1) {
+      const double bound = none ? std::numeric_limits<double>::infinity() : static_cast<double>(taken);
+      histogram.bucket.push_back({histogram.sample_count, bound});
+    }
+  }
+  families.push_back({"fairlead_nat_tries",
+                      "Source ports of masqueraded flows that were taken before one was found",
+                      MetricType::Histogram,
+                      {std::move(metric)}});
+  FamilyOf(MetricType::Counter, "fairlead_nat_exhausted_total", "Flows that found no source port")
+      .Add(static_cast<double>(tries.back()))
+      .AppendTo(families);
+}
+
+void AppendFlows(const Readings::Flows& flows, std::vector<MetricFamily>& families) {
+  if (flows.entries.empty()) return;
+  FamilyOf entries(MetricType::Gauge, "fairlead_conntrack_entries",
+                   "Flow entries by state, two a flow, at the collector's last pass");
+  for (const auto& [state, count] : flows.entries)
+    entries.Add(static_cast<double>(count), {{"state", state}});
+  entries.AppendTo(families);
+  auto append = [&](MetricType type, const char* name, const char* help, uint64_t value) {
+    FamilyOf(type, name, help).Add(static_cast<double>(value)).AppendTo(families);
+  };
+  append(MetricType::Gauge, "fairlead_conntrack_capacity_entries", "Flow entries there is room for",
+         flows.capacity);
+  append(MetricType::Counter, "fairlead_conntrack_collected_total", "Entries freed of flows that were over",
+         flows.collected);
+  append(MetricType::Gauge, "fairlead_conntrack_stuck_entries", "Entries lost to a writer that died",
+         flows.stuck);
+  append(MetricType::Gauge, "fairlead_nat_source_ports", "Ports that masqueraded flows may have",
+         flows.source_ports);
+  AppendPortTries(flows.port_tries, families);
+}
+
 }  // namespace
 
 void AppendReadings(const Readings& readings, std::vector<MetricFamily>& families) {
@@ -83,6 +131,7 @@ void AppendReadings(const Readings& readings, std::vector<MetricFamily>& familie
       .Add(static_cast<double>(readings.pending_writes))
       .AppendTo(families);
   AppendWatches(readings.watches, families);
+  AppendFlows(readings.flows, families);
 }
 
 void AppendProcess(std::vector<MetricFamily>& families) {

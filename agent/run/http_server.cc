@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
@@ -12,6 +13,8 @@
 #include <cstring>
 #include <exception>
 #include <list>
+#include <map>
+#include <mutex>
 #include <string_view>
 #include <thread>
 #include <vector>
@@ -38,6 +41,7 @@ constexpr size_t kMostConnections = 128;
 struct Connection {
   enum class State { kReading, kWriting, kDraining };
   Fd fd;
+  std::shared_ptr<const HttpRoutes> routes;
   Clock::time_point deadline;
   State state = State::kReading;
   std::string in;
@@ -64,7 +68,7 @@ HttpResponse Answer(const HttpRoutes& routes, const HttpRequest& request) {
 }
 
 // Takes what has come in. False if the connection is over.
-bool Receive(Connection& connection, const HttpRoutes& routes) {
+bool Receive(Connection& connection) {
   char buffer[4096];
   ssize_t got = ::recv(connection.fd.Get(), buffer, sizeof(buffer), 0);
   if (got < 0) return errno == EAGAIN || errno == EINTR;
@@ -73,8 +77,9 @@ bool Receive(Connection& connection, const HttpRoutes& routes) {
   connection.in.append(buffer, static_cast<size_t>(got));
   auto request = ReadRequest(connection.in);
   if (request && !*request) return true;
-  connection.out = request ? RenderResponse(Answer(routes, **request), (*request)->method != "HEAD")
-                           : RenderResponse(request.error(), true);
+  connection.out = request
+                       ? RenderResponse(Answer(*connection.routes, **request), (*request)->method != "HEAD")
+                       : RenderResponse(request.error(), true);
   connection.in = {};
   connection.state = Connection::State::kWriting;
   return true;
@@ -98,12 +103,7 @@ bool Transmit(Connection& connection) {
 // The server's thread and what it works on. Never moves.
 class HttpServer::Loop {
  public:
-  Loop(std::string address, Listener listener, Fd wake, HttpRoutes routes)
-      : address_(std::move(address)),
-        port_(listener.port),
-        listener_(std::move(listener.fd)),
-        wake_(std::move(wake)),
-        routes_(std::move(routes)) {
+  Loop(Fd listening, Fd wake) : listening_(std::move(listening)), wake_(std::move(wake)) {
     // Signals are the main thread's.
     sigset_t all, before;
     ::sigfillset(&all);
@@ -116,16 +116,36 @@ class HttpServer::Loop {
     thread_.join();
   }
 
-  const std::string& address() const { return address_; }
-  uint16_t port() const { return port_; }
+  Result<ListenerId> Add(Listener listener, HttpRoutes routes) {
+    std::lock_guard lock(mutex_);
+    const ListenerId id = ++last_id_;
+    epoll_event event{.events = EPOLLIN, .data = {.u64 = id}};
+    if (::epoll_ctl(listening_.Get(), EPOLL_CTL_ADD, listener.fd.Get(), &event) != 0) {
+      return FailErrno(errno, "listen on port {}: epoll", listener.port);
+    }
+    listeners_.emplace(id,
+                       Door{std::move(listener.fd), std::make_shared<const HttpRoutes>(std::move(routes))});
+    return id;
+  }
+
+  // epoll holds no reference to a descriptor, unlike a poll() under way: closed is closed.
+  void Remove(ListenerId id) {
+    std::lock_guard lock(mutex_);
+    listeners_.erase(id);
+  }
 
  private:
+  struct Door {
+    Fd fd;
+    std::shared_ptr<const HttpRoutes> routes;
+  };
+
   void Run() {
     std::vector<pollfd> polled;
     for (;;) {
       int timeout_ms = FillPoll(polled);
       if (::poll(polled.data(), polled.size(), timeout_ms) < 0 && errno != EINTR) {
-        spdlog::error("http {}: poll: {}", address_, ::strerror(errno));
+        spdlog::error("http: poll: {}", ::strerror(errno));
         return;
       }
       if (polled[0].revents != 0) return;
@@ -134,8 +154,8 @@ class HttpServer::Loop {
     }
   }
 
-  // First the wake-up, then the listener, then the connections in their order. Returns the time to the
-  // nearest deadline in ms, -1 for none.
+  // First the wake-up, then all listeners as one, then the connections in their order. Returns the time to
+  // the nearest deadline in ms, -1 for none.
   int FillPoll(std::vector<pollfd>& polled) {
     auto now = Clock::now();
     auto nearest = Clock::time_point::max();
@@ -143,7 +163,7 @@ class HttpServer::Loop {
     if (paused) nearest = accept_after_;
     polled.clear();
     polled.push_back({wake_.Get(), POLLIN, 0});
-    polled.push_back({paused ? -1 : listener_.Get(), POLLIN, 0});
+    polled.push_back({paused ? -1 : listening_.Get(), POLLIN, 0});
     for (const Connection& connection : connections_) {
       short events = connection.state == Connection::State::kWriting ? POLLOUT : POLLIN;
       polled.push_back({connection.fd.Get(), events, 0});
@@ -159,17 +179,26 @@ class HttpServer::Loop {
     for (size_t i = 2; i < polled.size(); ++i) {
       bool goes_on = now < connection->deadline;
       if (goes_on && polled[i].revents != 0) {
-        goes_on = connection->state == Connection::State::kWriting ? Transmit(*connection)
-                                                                   : Receive(*connection, routes_);
+        goes_on =
+            connection->state == Connection::State::kWriting ? Transmit(*connection) : Receive(*connection);
       }
       connection = goes_on ? std::next(connection) : connections_.erase(connection);
     }
   }
 
   void Accept() {
+    epoll_event ready[16];
+    int count = ::epoll_wait(listening_.Get(), ready, std::size(ready), 0);
+    for (int i = 0; i < count; ++i) AcceptFrom(ready[i].data.u64);
+  }
+
+  void AcceptFrom(ListenerId id) {
+    std::lock_guard lock(mutex_);
+    auto door = listeners_.find(id);
+    if (door == listeners_.end()) return;
     // Bounded, so that a flood of connections does not keep the others from being served.
     for (size_t i = 0; i < kMostConnections; ++i) {
-      Fd fd(::accept4(listener_.Get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+      Fd fd(::accept4(door->second.fd.Get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
       if (!fd) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
           accept_after_ = Clock::now() + kAcceptPause;
@@ -178,6 +207,7 @@ class HttpServer::Loop {
       }
       if (connections_.size() == kMostConnections) connections_.pop_front();
       connections_.push_back({.fd = std::move(fd),
+                              .routes = door->second.routes,
                               .deadline = Clock::now() + kExchangeTime,
                               .state = Connection::State::kReading,
                               .in = {},
@@ -186,11 +216,11 @@ class HttpServer::Loop {
     }
   }
 
-  const std::string address_;
-  const uint16_t port_;
-  const Fd listener_;
+  std::mutex mutex_;
+  std::map<ListenerId, Door> listeners_;  // guarded by mutex_, as is last_id_
+  ListenerId last_id_ = 0;
+  const Fd listening_;  // an epoll of the listeners
   const Fd wake_;
-  const HttpRoutes routes_;
   std::list<Connection> connections_;  // oldest first
   Clock::time_point accept_after_{};
   std::thread thread_;
@@ -201,21 +231,33 @@ HttpServer::HttpServer(HttpServer&&) noexcept = default;
 HttpServer& HttpServer::operator=(HttpServer&&) noexcept = default;
 HttpServer::~HttpServer() = default;
 
-const std::string& HttpServer::address() const {
-  return loop_->address();
-}
-uint16_t HttpServer::port() const {
-  return loop_->port();
+Result<HttpServer> HttpServer::Create() {
+  Fd wake(::eventfd(0, EFD_CLOEXEC));
+  Fd listening(::epoll_create1(EPOLL_CLOEXEC));
+  if (!wake || !listening) return FailErrno(errno, "http server: descriptors to wait on");
+  return HttpServer(std::make_unique<Loop>(std::move(listening), std::move(wake)));
 }
 
 Result<HttpServer> HttpServer::Listen(const std::string& address, HttpRoutes routes) {
   auto listener = OpenListener(address);
   if (!listener) return Unexpected(std::move(listener).error());
-  Fd wake(::eventfd(0, EFD_CLOEXEC));
-  if (!wake) return FailErrno(errno, "listen on {}: eventfd", address);
-  std::string in_use = address.substr(0, address.rfind(':') + 1) + std::to_string(listener->port);
-  return HttpServer(
-      std::make_unique<Loop>(std::move(in_use), *std::move(listener), std::move(wake), std::move(routes)));
+  auto server = Create();
+  if (!server) return server;
+  server->port_ = listener->port;
+  server->address_ = address.substr(0, address.rfind(':') + 1) + std::to_string(listener->port);
+  auto added = server->loop_->Add(*std::move(listener), std::move(routes));
+  if (!added) return Unexpected(std::move(added).error());
+  return server;
+}
+
+Result<HttpServer::ListenerId> HttpServer::Add(const Address& address, uint16_t port, HttpRoutes routes) {
+  auto listener = OpenListener(address, port);
+  if (!listener) return Unexpected(std::move(listener).error());
+  return loop_->Add(*std::move(listener), std::move(routes));
+}
+
+void HttpServer::Remove(ListenerId id) {
+  loop_->Remove(id);
 }
 
 }  // namespace fairlead::run

@@ -53,29 +53,37 @@ socklen_t FillSockaddr(const Endpoint& endpoint, sockaddr_storage& storage) {
   return sizeof(v4);
 }
 
-}  // namespace
-
-Result<Listener> OpenListener(const std::string& address) {
-  auto endpoint = ParseEndpoint(address);
-  if (!endpoint) return Unexpected(std::move(endpoint).error());
+// `text` names the endpoint in errors.
+Result<Listener> Open(const Endpoint& endpoint, int v6_only, const std::string& text) {
   sockaddr_storage name{};
-  socklen_t length = FillSockaddr(*endpoint, name);
+  socklen_t length = FillSockaddr(endpoint, name);
   Listener listener{Fd(::socket(name.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)), 0};
   int fd = listener.fd.Get();
   int on = 1;
-  int v6_only = endpoint->address.IsUnspecified() ? 0 : 1;
   if (fd < 0 || ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
       (name.ss_family == AF_INET6 &&
        ::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof(v6_only)) != 0) ||
       ::bind(fd, reinterpret_cast<const sockaddr*>(&name), length) != 0 || ::listen(fd, SOMAXCONN) != 0 ||
       ::getsockname(fd, reinterpret_cast<sockaddr*>(&name), &length) != 0) {
-    return FailErrno(errno, "listen on {}", address);
+    return FailErrno(errno, "listen on {}", text);
   }
   // sockaddr_in and sockaddr_in6 have the port at the same place.
   sockaddr_in bound{};
   std::memcpy(&bound, &name, sizeof(bound));
   listener.port = ntohs(bound.sin_port);
   return listener;
+}
+
+}  // namespace
+
+Result<Listener> OpenListener(const std::string& address) {
+  auto endpoint = ParseEndpoint(address);
+  if (!endpoint) return Unexpected(std::move(endpoint).error());
+  return Open(*endpoint, endpoint->address.IsUnspecified() ? 0 : 1, address);
+}
+
+Result<Listener> OpenListener(const Address& address, uint16_t port) {
+  return Open({address, port}, 1, AddressPort(address, port));
 }
 
 }  // namespace fairlead::run

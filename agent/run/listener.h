@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// A listening TCP socket from an address as people write it.
+// A listening TCP socket.
 #pragma once
 
 #include <cstdint>
 #include <string>
 
+#include "agent/base/address.h"
 #include "agent/base/error.h"
 #include "agent/base/fd.h"
 
@@ -15,7 +16,9 @@ struct Listener {
   uint16_t port = 0;  // in use
 };
 
-// As HttpServer::Listen.
+// As HttpServer::Listen: an address as people write it.
 Result<Listener> OpenListener(const std::string& address);
+// For the address's own family, the unspecified addresses included.
+Result<Listener> OpenListener(const Address& address, uint16_t port);
 
 }  // namespace fairlead::run

@@ -20,6 +20,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "agent/base/address.h"
@@ -47,10 +48,20 @@ struct Readings {
     uint64_t relists = 0;     // total
     double last_event_s = 0;  // Unix; 0: none yet
   };
+  struct Flows {
+    std::vector<std::pair<std::string, uint64_t>> entries;  // by state; a flow has two
+    uint64_t capacity = 0;
+    uint64_t collected = 0;  // total
+    uint64_t stuck = 0;
+    uint64_t source_ports = 0;
+    std::vector<uint64_t>
+        port_tries;  // [i]: flows that found a source port after i; the last: that found none
+  };
   std::vector<Verdict> verdicts;
   std::vector<Table> tables;
   std::vector<Ids> ids;
   std::vector<Watch> watches;
+  Flows flows;                  // without states: none are kept here
   uint64_t written_bytes = 0;   // to all tables, total
   uint64_t write_errors = 0;    // changes the kernel did not take, total
   uint64_t pending_writes = 0;  // service ports whose last change is not in the kernel yet

@@ -24,4 +24,8 @@ Result<ProcessUse> ReadProcessUse();
 // CAP_SYS_RESOURCE.
 Result<void> SetOomScore(int score);
 
+// As many descriptors as the system lets this process have, not as few as shells like: a Service with a
+// health check node port takes one an address.
+void RaiseFileLimit();
+
 }  // namespace fairlead::run

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "agent/base/log.h"
+#include "agent/plan/node.h"
 
 namespace fairlead::run {
 
@@ -30,12 +31,13 @@ double UnixNow() {
 }  // namespace
 
 Syncer::Syncer(const Options& options, plan::NodeFacts facts, Inbox& inbox, NodeAddresses& addresses,
-               datapath::Datapath& datapath, Health& health, Metrics& metrics)
+               datapath::Datapath& datapath, Health& health, HealthChecks& health_checks, Metrics& metrics)
     : options_(options),
       inbox_(inbox),
       addresses_(addresses),
       datapath_(datapath),
       health_(health),
+      health_checks_(health_checks),
       metrics_(metrics),
       cluster_(facts.name),
       planner_(std::move(facts)),
@@ -44,6 +46,13 @@ Syncer::Syncer(const Options& options, plan::NodeFacts facts, Inbox& inbox, Node
     for (const datapath::VerdictCount& count : datapath_.Verdicts()) {
       into.verdicts.push_back({std::string(count.program), std::string(count.verdict), count.count});
     }
+    datapath::FlowReadings flows = datapath_.Flows();
+    for (const auto& state : flows.states) into.flows.entries.emplace_back(state.state, state.entries);
+    into.flows.capacity = flows.capacity;
+    into.flows.collected = flows.collected;
+    into.flows.stuck = flows.stuck;
+    into.flows.source_ports = flows.source_ports;
+    into.flows.port_tries = std::move(flows.port_tries);
     std::lock_guard lock(mutex_);
     into.tables.insert(into.tables.end(), readings_.tables.begin(), readings_.tables.end());
     into.ids.insert(into.ids.end(), readings_.ids.begin(), readings_.ids.end());
@@ -63,10 +72,13 @@ void Syncer::Run(int stop_fd, const std::function<void()>& on_resync) {
   resync_at_ = Clock::now() + options_.sync_period;
   progress_at_ = Clock::now() + kProgress;
   for (;;) {
-    pollfd fds[] = {{stop_fd, POLLIN, 0}, {inbox_.fd(), POLLIN, 0}, {addresses_.fd(), POLLIN, 0}};
+    pollfd fds[] = {{stop_fd, POLLIN, 0},
+                    {inbox_.fd(), POLLIN, 0},
+                    {addresses_.fd(), POLLIN, 0},
+                    {datapath_.event_fd(), POLLIN, 0}};
     Clock::time_point now = Clock::now();
     if (now < quiet_until_) fds[1].fd = -1;  // minSyncPeriod: let it gather
-    ::poll(fds, 3, TimeoutMs(now));
+    ::poll(fds, std::size(fds), TimeoutMs(now));
     if (fds[0].revents != 0) return;
     if (fds[2].revents != 0) {
       addresses_.Drain();
@@ -148,6 +160,7 @@ bool Syncer::SyncNode() {
   const kube::Node* node = cluster_.ThisNode();
   facts.zone = node ? node->zone : "";
   facts.primary_addresses = node ? node->internal_ips : std::vector<Address>{};
+  facts.node_pod_cidrs = node ? node->pod_cidrs : std::vector<Cidr>{};
   health_.SetNodeEligible(node ? !node->being_deleted && !node->to_be_deleted_taint
                                : !options_.manifests.empty());  // a folder need not describe the node
   node_pending_ = true;
@@ -191,6 +204,7 @@ void Syncer::Sync(Batch batch, bool full) {
     metrics_.CountBadObject(problem.source);
   }
   std::vector<plan::Change> changes = std::move(delta.changes);
+  for (const plan::Change& change : changes) health_checks_due_.insert(change.key.service);
   if (retry) AddPending(changes);
   if (node_pending_) ApplyNode();  // first: its few entries are never the ones that find a table full
   ApplyChanges(std::move(changes), retry);
@@ -201,6 +215,7 @@ void Syncer::Sync(Batch batch, bool full) {
   }
   if (!committed_) CommitOnce();
   if (committed_ && !pruned_) PruneOnce();
+  if (committed_) SyncHealthChecks(full || again);
   Observe(batch, began, all);
   quiet_until_ = Clock::now() + options_.min_sync_period;
 }
@@ -276,6 +291,20 @@ void Syncer::PruneOnce() {
   auto pruned = datapath_.Prune();
   pruned_ = pruned.has_value();
   TryAgainUnless(pruned);
+}
+
+// After the datapath: what a load balancer is told is true by then. `again`: the node's addresses may be
+// others, or those that failed are due.
+void Syncer::SyncHealthChecks(bool again) {
+  const std::set<kube::ObjectName> due = std::exchange(health_checks_due_, {});
+  if (due.empty() && !again) return;
+  for (Family family : {Family::kIpv4, Family::kIpv6}) {
+    health_checks_.ListenOn(family, plan::HealthCheckAddresses(planner_.facts(), family));
+  }
+  for (const kube::ObjectName& service : due) {
+    health_checks_.Set(service, plan::HealthChecksOf(planner_.plan(), service));
+  }
+  health_checks_.Open();
 }
 
 // --- what is measured

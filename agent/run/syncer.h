@@ -14,6 +14,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,7 @@
 #include "agent/options.h"
 #include "agent/plan/planner.h"
 #include "agent/run/health.h"
+#include "agent/run/health_checks.h"
 #include "agent/run/inbox.h"
 #include "agent/run/metrics.h"
 #include "agent/run/node_addresses.h"
@@ -33,7 +35,7 @@ class Syncer {
   // All references outlive the syncer. `facts` is what is known of the node before its object and addresses
   // are.
   Syncer(const Options& options, plan::NodeFacts facts, Inbox& inbox, NodeAddresses& addresses,
-         datapath::Datapath& datapath, Health& health, Metrics& metrics);
+         datapath::Datapath& datapath, Health& health, HealthChecks& health_checks, Metrics& metrics);
 
   // Works until `stop_fd` is readable. `on_resync` is called every syncPeriod, on this thread.
   void Run(int stop_fd, const std::function<void()>& on_resync);
@@ -68,6 +70,7 @@ class Syncer {
   void TryAgainUnless(const Result<void>& outcome);
   void CommitOnce();
   void PruneOnce();
+  void SyncHealthChecks(bool again);
   void Observe(const Batch& batch, Clock::time_point began, bool full);
   void Publish();
   void WarnOfFillLevels();
@@ -78,6 +81,7 @@ class Syncer {
   NodeAddresses& addresses_;
   datapath::Datapath& datapath_;
   Health& health_;
+  HealthChecks& health_checks_;
   Metrics& metrics_;
   model::Cluster cluster_;
   plan::Planner planner_;
@@ -92,6 +96,7 @@ class Syncer {
   bool node_pending_ = false;
   std::vector<Address> node_addresses_;
   std::map<plan::ServicePortKey, Pending> pending_;
+  std::set<kube::ObjectName> health_checks_due_;  // services planned anew since they were last told
   uint64_t write_errors_ = 0;
   Clock::time_point retry_at_{};
   std::chrono::milliseconds retry_after_;

@@ -6,6 +6,7 @@
 
 #include "base.bpf.h"
 #include "count.bpf.h"
+#include "dsr.bpf.h"
 #include "explain.bpf.h"
 #include "flow.bpf.h"
 #include "nat.bpf.h"
@@ -18,7 +19,6 @@ struct plan {
   struct translation to;  // of packets from the client
   __u32 service_id;
   __u32 backend_id;
-  bool undone_on_egress;  // answers come through the node's stack to the uplink, and are translated there
 };
 
 INLINE void take_route(struct translation* to, const struct route* route) {
@@ -29,47 +29,44 @@ INLINE void take_route(struct translation* to, const struct route* route) {
   __builtin_memcpy(to->smac, route->smac, sizeof(to->smac));
 }
 
+// The backend, which is all that plan_way starts from.
+INLINE void plan_backend(struct plan* plan, const struct ip_addr* addr, __be16 port, bool local) {
+  plan->to.dst = *addr;
+  plan->to.dport = port;
+  if (local) plan->to.flags |= FLOW_LOCAL;
+}
+
 // How packets of this flow reach the backend: by which device, with which source address. The source port
 // comes later. SEMANTICS section 6.
 INLINE enum verdict plan_way(packet_ctx* ctx, const struct packet* p, enum program program,
-                             const struct service_of_packet* service, const struct backend* backend,
-                             struct plan* plan) {
+                             const struct service_of_packet* service, struct plan* plan) {
   struct translation* to = &plan->to;
   __u8 flags = service->frontend.flags;
-  bool local = backend->flags & BACKEND_LOCAL;
-  bool hairpin = same_address(&p->key.src, &backend->addr);
-  bool masquerade = hairpin || flags & FRONTEND_MASQUERADE || (flags & FRONTEND_MASQUERADE_OUTSIDE && !service->pod);
-  bool on_node = local && address_roles(&backend->addr) & ADDRESS_NODE;
-  bool tunnel = flags & FRONTEND_DSR && !local && program == PROGRAM_UPLINK + 0 && !hairpin;
-#if AT_XDP
-  tunnel = flags & FRONTEND_DSR && !local && !hairpin;
-#endif
+  bool local = to->flags & FLOW_LOCAL;
+  bool hairpin = same_address(&p->key.src, &to->dst);
+  bool masquerade =
+      hairpin || flags & FRONTEND_MASQUERADE || (flags & FRONTEND_MASQUERADE_OUTSIDE && !service->pod);
+  // DSR: the backend answers the client itself, and sees it, wherever it is.
+  bool dsr = flags & FRONTEND_DSR && !hairpin && program != PROGRAM_POD;
+  bool tunnel = dsr && !local;
+  if (dsr) masquerade = false;
   to->src = p->key.src;
-  to->dst = backend->addr;
   to->sport = p->key.sport;
-  to->dport = backend->port;
   to->egress = EGRESS_STACK;
-  if (local) to->flags |= FLOW_LOCAL;
-  // Local delivery is past the place of masquerading: a backend in the node's own network sees the client.
-  if (on_node) masquerade = false;
-  plan->undone_on_egress = !masquerade && local && program != PROGRAM_POD;
-  if (on_node) return VERDICT_TRANSLATED;
-
-  if (tunnel) {
-    to->flags |= FLOW_DSR;
-    masquerade = false;
-  }
+  if (tunnel) to->flags |= FLOW_DSR;
   if (!masquerade && !tunnel && !local) return VERDICT_TRANSLATED;  // the stack routes it
   struct route route = {};
-  route_to(ctx, &p->key, &backend->addr, &route);
+  route_to(ctx, &p->key, &to->dst, &route);
+  // Local delivery is past the place of masquerading: a backend in the node's own network sees the client.
+  if (local && route.egress == EGRESS_STACK) masquerade = false;
   bool direct = local && route.egress != EGRESS_UNKNOWN && enters_pods_directly(route.ifindex);
-  if (!masquerade && !tunnel && !direct) return VERDICT_TRANSLATED;
+  if (!masquerade && !tunnel && !direct) {  // a pod here, by the stack
+    if (program != PROGRAM_POD) to->flags |= FLOW_BY_STACK;
+    return VERDICT_TRANSLATED;
+  }
   if (route.egress == EGRESS_UNKNOWN || route.egress == EGRESS_STACK) return VERDICT_DROP_NO_ROUTE;
   take_route(to, &route);
-  if (direct) {
-    to->egress = EGRESS_PEER;
-    plan->undone_on_egress = false;
-  }
+  if (direct) to->egress = EGRESS_PEER;
   if (!masquerade) return VERDICT_TRANSLATED;
   to->flags |= FLOW_MASQUERADED;
   return node_address(route.ifindex, p->v6, &to->src) ? VERDICT_TRANSLATED : VERDICT_DROP_NO_ROUTE;
@@ -79,7 +76,7 @@ INLINE void fill(struct flow* flow, const struct plan* plan, const struct packet
   flow->service_id = plan->service_id;
   flow->backend_id = plan->backend_id;
   flow->flags = plan->to.flags | direction;
-  flow->state = p->key.proto == IPPROTO_UDP ? FLOW_UNREPLIED : p->tcp_flags & TCP_SYN ? FLOW_SYN : FLOW_ESTABLISHED;
+  flow->state = p->key.proto == IPPROTO_UDP ? FLOW_UNREPLIED : FLOW_SYN;
 }
 
 // The entry for packets from the backend, which is what holds the source port. Its index, or enum claim.
@@ -95,7 +92,7 @@ INLINE __s64 make_reply(struct plan* plan, const struct packet* p, __u32 tick) {
   flow->to_dst = p->key.src;
   flow->to_sport = p->key.dport;
   flow->to_dport = p->key.sport;
-  flow->egress = plan->undone_on_egress ? EGRESS_STACK : EGRESS_UNKNOWN;
+  flow->egress = to->flags & FLOW_BY_STACK ? EGRESS_STACK : EGRESS_UNKNOWN;
   fill(flow, plan, p, FLOW_REPLY);
   return index;
 }
@@ -142,34 +139,59 @@ INLINE enum verdict make_flow(struct plan* plan, const struct packet* p, __u32 t
   return VERDICT_TRANSLATED;
 }
 
-// Everything for the first packet of a flow. VERDICT_TRANSLATED and `to`, or how it ends.
-INLINE enum verdict begin(packet_ctx* ctx, const struct packet* p, enum program program, bool dry, __u32 tick,
-                          struct translation* to) {
-  struct service_of_packet service = {};
-  enum verdict verdict = find_service(p, program, dry, &service);
-  if (verdict != VERDICT_TRANSLATED) return verdict;
-  if (!service.frontend.count)
-    return service.frontend.flags & FRONTEND_DROP_IF_EMPTY ? VERDICT_DROP_NO_LOCAL_ENDPOINT
-                                                           : VERDICT_REJECT_NO_ENDPOINT;
-  const struct run* run = run_head(service.frontend);
-  if (!run) return VERDICT_DROP_BROKEN_TABLE;
-  verdict = check_source(p, &service, run, dry);
-  if (verdict != VERDICT_TRANSLATED) return verdict;
-  // Of a connection that is not known, an end is nothing to begin with.
-  if (p->tcp_flags & (TCP_RST | TCP_FIN)) return VERDICT_NOT_OURS;
+// Whether this packet may be the first of a flow. Of a connection that is not known, an end or an answer is
+// nothing to begin with. What comes from the middle of one may go on with a backend, which resets it unless
+// it is the one that had it; not on a port of the node, which may be the port of a connection of its own.
+INLINE bool may_begin(const struct packet* p, const struct service_of_packet* service) {
+  if (p->key.proto != IPPROTO_TCP) return true;
+  if (p->tcp_flags & (TCP_RST | TCP_FIN)) return false;
+  if (p->tcp_flags & TCP_SYN) return !(p->tcp_flags & TCP_ACK);
+  return !(service->roles & ADDRESS_NODE);
+}
 
-  if (service.frontend.flags & FRONTEND_MASQUERADE_OUTSIDE) service.pod = is_pod(&p->key.src, program);
-  const struct backend* backend = NULL;
-  verdict = pick_backend(p, service.frontend, run, dry, &backend);
-  if (verdict != VERDICT_TRANSLATED || !backend) return VERDICT_DROP_BROKEN_TABLE;
-  struct plan plan = {.service_id = run->service_id, .backend_id = backend->id};
-  verdict = plan_way(ctx, p, program, &service, backend, &plan);
-  if (verdict == VERDICT_TRANSLATED && !dry) verdict = make_flow(&plan, p, tick);
+// Finds the Service and picks a backend. VERDICT_TRANSLATED, with `service` and the backend in `plan`; or how
+// the packet ends.
+INLINE enum verdict choose(const struct packet* p, enum program program, bool dry,
+                           struct service_of_packet* service, struct plan* plan) {
+  enum verdict verdict = find_service(p, program, dry, service);
   if (verdict != VERDICT_TRANSLATED) return verdict;
-  if (plan.to.flags & FLOW_MASQUERADED) STEP(MASQUERADE, &plan.to.src, plan.to.sport, 0);
-  STEP(ROUTE, NULL, plan.to.ifindex, plan.to.egress);
-  if (!dry) count_connection(plan.service_id, plan.backend_id);
-  *to = plan.to;
+  if (!service->frontend.count)
+    return service->frontend.flags & FRONTEND_DROP_IF_EMPTY ? VERDICT_DROP_NO_LOCAL_ENDPOINT
+                                                            : VERDICT_REJECT_NO_ENDPOINT;
+  const struct run* run = run_head(service->frontend);
+  if (!run) return VERDICT_DROP_BROKEN_TABLE;
+  verdict = check_source(p, service, run, dry);
+  if (verdict != VERDICT_TRANSLATED) return verdict;
+  if (!may_begin(p, service)) return VERDICT_NOT_OURS;
+
+  const struct backend* backend = NULL;
+  verdict = pick_backend(p, service->frontend, run, dry, &backend);
+  if (verdict != VERDICT_TRANSLATED || !backend) return VERDICT_DROP_BROKEN_TABLE;
+  plan->service_id = run->service_id;
+  plan->backend_id = backend->id;
+  plan_backend(plan, &backend->addr, backend->port, backend->flags & BACKEND_LOCAL);
+  return VERDICT_TRANSLATED;
+}
+
+// Everything for the first packet of a flow. VERDICT_TRANSLATED and `plan` (zero before), or how it ends.
+// What came in a tunnel has been judged, and its backend chosen, by the node that sent it.
+INLINE enum verdict begin(packet_ctx* ctx, const struct packet* p, enum program program, bool dry, __u32 tick,
+                          const struct tunnel* tunnel, struct plan* plan) {
+  struct service_of_packet service = {};
+  enum verdict verdict = VERDICT_TRANSLATED;
+  if (tunnel->port) {
+    plan->service_id = tunnel->service_id;
+    plan->backend_id = tunnel->backend_id;
+    plan_backend(plan, &tunnel->backend, tunnel->port, true);
+  } else {
+    verdict = choose(p, program, dry, &service, plan);
+  }
+  if (verdict == VERDICT_TRANSLATED) verdict = plan_way(ctx, p, program, &service, plan);
+  if (verdict == VERDICT_TRANSLATED && !dry) verdict = make_flow(plan, p, tick);
+  if (verdict != VERDICT_TRANSLATED) return verdict;
+  if (plan->to.flags & FLOW_MASQUERADED) STEP(MASQUERADE, &plan->to.src, plan->to.sport, 0);
+  STEP(ROUTE, NULL, plan->to.ifindex, plan->to.egress);
+  if (!dry) count_connection(plan->service_id, plan->backend_id);
   return VERDICT_TRANSLATED;
 }
 

@@ -21,7 +21,7 @@ INLINE __u64 hash_of(const struct flow_key* key) {
   return flow_hash(key, config.flow_keys);
 }
 INLINE __u32 set_of(__u64 hash, bool second) {
-  return (second ? hash >> 24 : hash) & config.flow_mask;
+  return second ? flow_second_set(hash, config.flow_mask) : flow_first_set(hash, config.flow_mask);
 }
 
 // 0x80 in each byte of `tags` that equals `tag`.
@@ -115,28 +115,32 @@ INLINE void other_way(const struct flow* flow, struct flow_key* key) {
   key->proto = flow->key.proto;
 }
 
-INLINE bool flow_expired(const struct flow* flow, __u32 tick) {
-  return tick - flow->last_seen > config.flow_timeout[flow->state & 7];
+// Ticks without a packet. Another CPU may be a tick ahead.
+INLINE __u32 idle_ticks(const struct flow* flow, __u32 tick) {
+  __s32 idle = tick - flow->last_seen;
+  return idle > 0 ? idle : 0;
 }
 
-// How readily an entry gives way: more is sooner, 0 is never. Over first, then by state, then by age.
-INLINE __u32 readiness(const struct flow* flow, __u32 tick) {
-  if (flow->sequence & 1) return 0;
-  __u32 idle = tick - flow->last_seen;
+// How readily an entry gives way: more is sooner, 0 is never. Over first, then by state, then by age. A
+// global function: its paths do not multiply those of who asks.
+__noinline __u32 readiness(__u32 index, __u32 tick) {
+  struct flow* flow = flow_at(index);
+  if (!flow || flow->sequence & 1) return 0;
+  __u32 idle = idle_ticks(flow, tick);
+  bool over = idle > config.flow_timeout[flow->state & 7];
   if (idle > 0xffffff) idle = 0xffffff;
-  if (flow_expired(flow, tick)) return 0xff000000 | idle;
-  if (flow->state <= FLOW_HALF_CLOSED && idle < config.idle_ticks) return 0;
+  if (over) return 0xff000000 | idle;
+  bool connection = flow->state == FLOW_ESTABLISHED || flow->state == FLOW_HALF_CLOSED;
+  if (connection && idle < config.idle_ticks) return 0;
   return (__u32)flow->state << 24 | idle;
 }
 
 // The way of this set that gives way first, in the low byte, under its readiness.
 __noinline __u64 readiest(__u32 set_index, __u32 tick) {
-  struct flow_set* set = bpf_map_lookup_elem(&conntrack, &set_index);
-  if (!set) return 0;
   __u64 best = 0;
 #pragma clang loop unroll(disable)
   for (__u32 way = 0; way < FLOW_WAYS; way++) {
-    __u64 ready = (__u64)readiness(&set->entry[way], tick) << 8 | way;
+    __u64 ready = (__u64)readiness(set_index * FLOW_WAYS + way + 1, tick) << 8 | way;
     if (ready >> 8 && ready > best) best = ready;
   }
   return best;
@@ -221,13 +225,14 @@ __noinline int flow_free(__u32 index) {
   struct flow* flow = flow_at(index);
   if (!flow) return 0;
   __u32 sequence = READ_ONCE(flow->sequence);
-  if (sequence & 1 || __sync_val_compare_and_swap(&flow->sequence, sequence, sequence + 1) != sequence) return 0;
+  if (sequence & 1 || __sync_val_compare_and_swap(&flow->sequence, sequence, sequence + 1) != sequence)
+    return 0;
   flow_abandon(index);
   return 1;
 }
 
-// Copies a half's news to its other half; makes that anew from it if it is missing. Returns the other half, or
-// 0.
+// Copies a half's news to its other half; makes that anew from it if it is missing. Returns the other half,
+// or 0.
 __noinline __u32 flow_mirror(__u32 index, __u32 tick) {
   struct flow* flow = flow_at(index);
   if (!flow) return 0;
@@ -250,38 +255,53 @@ __noinline __u32 flow_mirror(__u32 index, __u32 tick) {
     other->backend_id = flow->backend_id;
     other->state = flow->state;
     other->flags = flow->flags ^ FLOW_REPLY;
+    other->egress = flow->flags & FLOW_BY_STACK ? EGRESS_STACK : EGRESS_UNKNOWN;
     flow_publish(other);
     return other_index;
   }
   other = flow_at(other_index);
-  if (!other) return 0;
+  if (!other || !same_address(&other->to_dst, &flow->key.src) || other->to_dport != flow->key.sport ||
+      !same_address(&other->to_src, &flow->key.dst) || other->to_sport != flow->key.dport)
+    return 0;  // of a later flow that got the tuple
   other->state = flow->state;
   other->flags = (flow->flags & ~FLOW_REPLY) | (other->flags & FLOW_REPLY);
   other->last_seen = tick;
   return other_index;
 }
 
-// The state after this packet, from the state before it; `flags` gets who has closed.
-INLINE __u8 next_state(__u8 state, const struct packet* p, __u8* flags) {
-  bool reply = *flags & FLOW_REPLY;
-  if (p->key.proto == IPPROTO_UDP) return state == FLOW_UNREPLIED && reply ? FLOW_STREAM : state;
-  if (p->tcp_flags & TCP_RST) return FLOW_CLOSED;
+// The state after this packet, from the state before it; `flags` gets who has closed. With DSR the backend's
+// answers are not seen here: that the client goes on, with datagrams in another tick (`due`), stands for
+// them, and its end is the end.
+INLINE __u8 next_state(__u8 state, const struct packet* p, bool due, __u8* flags) {
+  if (p->fragment == LATER_FRAGMENT) return state;
+  bool reply = *flags & FLOW_REPLY, alone = *flags & FLOW_DSR;
+  if (p->key.proto == IPPROTO_UDP)
+    return state == FLOW_UNREPLIED && (reply || (alone && due)) ? FLOW_STREAM : state;
+  if (p->tcp_flags & TCP_RST) {
+    *flags &= ~FLOW_ANSWERED;
+    return FLOW_CLOSED;
+  }
   if (p->tcp_flags & TCP_FIN) *flags |= reply ? FLOW_FIN_BACKEND : FLOW_FIN_CLIENT;
   __u8 closed = *flags & (FLOW_FIN_CLIENT | FLOW_FIN_BACKEND);
-  if (closed == (FLOW_FIN_CLIENT | FLOW_FIN_BACKEND)) return FLOW_CLOSED;
-  // Anybody can forge a reset. A connection that goes on after one is established again when both have spoken.
+  if (closed == (FLOW_FIN_CLIENT | FLOW_FIN_BACKEND) || (closed && alone)) return FLOW_CLOSED;
+  // Anybody can forge a reset. A connection that goes on after one is established again when both have
+  // spoken.
   if (state == FLOW_CLOSED) return p->tcp_flags & (TCP_SYN | TCP_FIN) ? state : FLOW_SYN;
   if (closed) return FLOW_HALF_CLOSED;
-  return state == FLOW_SYN && reply ? FLOW_ESTABLISHED : state;
+  if (state != FLOW_SYN) return state;
+  // An answer alone does not make it: anybody gets one, from any source address he likes.
+  if (reply) *flags |= FLOW_ANSWERED;
+  bool goes_on = !reply && !(p->tcp_flags & TCP_SYN);
+  return goes_on && (alone || *flags & FLOW_ANSWERED) ? FLOW_ESTABLISHED : state;
 }
 
 // A packet was seen. Most change nothing; what changes goes to the other half too, and so does, once a tick,
 // that the flow lives. True once a tick: time to look the route up again.
 INLINE bool flow_seen(struct flow* flow, __u32 index, const struct packet* p, __u32 tick) {
   __u8 flags = flow->flags;
-  __u8 state = next_state(flow->state, p, &flags);
-  bool changed = state != flow->state || flags != flow->flags;
   bool due = flow->last_seen != tick;
+  __u8 state = next_state(flow->state, p, due, &flags);
+  bool changed = state != flow->state || flags != flow->flags;
   flow->packets++;
   if (!changed && !due) return false;
   flow->state = state;

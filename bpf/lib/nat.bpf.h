@@ -20,8 +20,9 @@ INLINE void count_tries(__u32 tries) {
 }
 
 // Claims the entry for packets from the backend: `reply` is complete but for dport, the source port that the
-// backend sees, which is drawn here. The client's own `port` is kept where it is free; with `masquerade` it must
-// be one the node gives away. The entry's index, or enum claim. A global function: its loop is verified once.
+// backend sees, which is drawn here. The client's own `port` is kept where it is free; with `masquerade` it
+// must be one the node gives away. The entry's index, or enum claim. A global function: its loop is verified
+// once.
 __noinline __s64 claim_source(struct flow_key* reply, __u32 port, bool masquerade, __u32 tick) {
   if (!reply) return CLAIM_FULL;
   __u32 seed = (reply->src.words[3] ^ reply->dst.words[3] ^ port << 16 ^ reply->sport) * 0x9e3779b1U ^ tick;

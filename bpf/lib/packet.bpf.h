@@ -65,6 +65,8 @@ enum dissected {
   DISSECT_MALFORMED,  // addresses are known, but what follows contradicts itself
 };
 
+// Bytes that hold the headers of any packet that is served, and of one that an ICMP error quotes.
+#define HEADERS_MAX 512U
 // Where headers may be at all; the verifier wants a bound that it can see.
 #define HEADER_OFFSET_MASK 0x7ffU
 
@@ -92,6 +94,10 @@ INLINE void copy_ipv6(struct ip_addr* addr, const struct in6_addr* v6) {
 // Ports, flags, ICMP type: what of layer 4 counts. `p->l4` is set.
 INLINE enum dissected dissect_l4(packet_ctx* ctx, struct packet* p) {
   if (p->fragment == LATER_FRAGMENT) return DISSECT_OK;
+  __u32 header = p->key.proto == IPPROTO_TCP   ? sizeof(struct tcphdr)
+                 : p->key.proto == IPPROTO_UDP ? sizeof(struct udphdr)
+                                               : 0;
+  if (p->length && p->l4 - p->l3 + header > p->length) return DISSECT_MALFORMED;
   void* l4 = header_at(ctx, p->l4);
   void* end = data_end_of(ctx);
   switch (p->key.proto) {
@@ -166,10 +172,11 @@ INLINE enum dissected dissect_ipv6(packet_ctx* ctx, struct packet* p) {
 
   for (__u32 i = 0; i <= EXTENSION_HEADERS_MAX; i++) {
     __u8 proto = p->key.proto;
-    if (proto != NEXTHDR_HOP && proto != NEXTHDR_ROUTING && proto != NEXTHDR_DEST &&
-        proto != NEXTHDR_AUTH && proto != NEXTHDR_FRAGMENT)
+    if (p->l4 > HEADERS_MAX) return DISSECT_MALFORMED;
+    if (proto != NEXTHDR_HOP && proto != NEXTHDR_ROUTING && proto != NEXTHDR_DEST && proto != NEXTHDR_AUTH &&
+        proto != NEXTHDR_FRAGMENT)
       return dissect_l4(ctx, p);
-    if (i == EXTENSION_HEADERS_MAX || p->l4 > 1024) break;
+    if (i == EXTENSION_HEADERS_MAX) break;
     struct fragment_header* extension = header_at(ctx, p->l4);
     if ((void*)(extension + 1) > data_end_of(ctx)) return DISSECT_SHORT;
     p->key.proto = extension->next;
@@ -189,21 +196,15 @@ INLINE enum dissected dissect_ipv6(packet_ctx* ctx, struct packet* p) {
   return DISSECT_MALFORMED;
 }
 
-// Fills `p` (zero before). `l2` is the length of the link header.
-INLINE enum dissected dissect(packet_ctx* ctx, struct packet* p, __u32 l2) {
-  void* data = data_of(ctx);
-  __be16 type = 0;
-  if (l2) {
-    struct ethhdr* eth = data;
-    if ((void*)(eth + 1) > data_end_of(ctx)) return DISSECT_NOT_IP;
-    type = eth->h_proto;
-  } else {
-    if (data + 1 > data_end_of(ctx)) return DISSECT_NOT_IP;
-    type = *(__u8*)data >> 4 == 6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
-  }
-  p->l3 = l2;
-  if (type == bpf_htons(ETH_P_IP)) return dissect_ipv4(ctx, p);
-  if (type != bpf_htons(ETH_P_IPV6)) return DISSECT_NOT_IP;
+// Fills `p` (zero before): enum dissected. A global function, so that what follows is verified once, and not
+// for every kind of packet there is.
+__noinline int dissect(packet_ctx* ctx, struct packet* p) {
+  if (!p) return DISSECT_NOT_IP;
+  struct ethhdr* eth = data_of(ctx);
+  if ((void*)(eth + 1) > data_end_of(ctx)) return DISSECT_NOT_IP;
+  p->l3 = sizeof(*eth);
+  if (eth->h_proto == bpf_htons(ETH_P_IP)) return dissect_ipv4(ctx, p);
+  if (eth->h_proto != bpf_htons(ETH_P_IPV6)) return DISSECT_NOT_IP;
   p->v6 = 1;
   return dissect_ipv6(ctx, p);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// rewrite: other addresses and ports in a packet, and checksums that stay right: by the difference (RFC 1624),
-// so that a packet that came in broken leaves broken.
+// rewrite: other addresses and ports in a packet, and checksums that stay right: by the difference (RFC
+// 1624), so that a packet that came in broken leaves broken.
 #ifndef FAIRLEAD_BPF_REWRITE_H_
 #define FAIRLEAD_BPF_REWRITE_H_
 
@@ -39,13 +39,22 @@ struct diff {
 };
 
 // Layer 4, at `p->l4`: ports and checksum. False: the packet ends before them.
-INLINE bool rewrite_l4(packet_ctx* ctx, const struct packet* p, const struct translation* to, struct diff diff) {
-  if (p->fragment == LATER_FRAGMENT) return true;
+INLINE bool rewrite_l4(packet_ctx* ctx, const struct packet* p, const struct translation* to,
+                       struct diff diff) {
+  if (p->fragment == LATER_FRAGMENT) {
+#if !AT_XDP
+    // No checksum here makes up for the addresses in a device's sum over the packet. Refused where there is
+    // none.
+    if (p->v6) bpf_csum_update(ctx, fold(diff.addresses));
+#endif
+    return true;
+  }
   bool udp = p->key.proto == IPPROTO_UDP;
   __u8 kind = checksum_kind(ctx);
   if (kind == CHECKSUM_BY_HELPER) {
 #if !AT_XDP
-    __u32 check_offset = udp ? __builtin_offsetof(struct udphdr, check) : __builtin_offsetof(struct tcphdr, check);
+    __u32 check_offset =
+        udp ? __builtin_offsetof(struct udphdr, check) : __builtin_offsetof(struct tcphdr, check);
     __u32 offset = p->l4 + check_offset;
     __u64 flags = udp ? BPF_F_MARK_MANGLED_0 : 0;
     bpf_l4_csum_replace(ctx, offset, 0, fold(diff.ports), flags);
@@ -104,8 +113,8 @@ INLINE bool rewrite_ipv6(packet_ctx* ctx, const struct packet* p, const struct t
   return true;
 }
 
-// Gives the packet the addresses and ports of `to`; one hop less if `hop` (its TTL is 2 or more). A packet that
-// turns out too short is half rewritten, and false says so: it must be dropped.
+// Gives the packet the addresses and ports of `to`; one hop less if `hop` (its TTL is 2 or more). A packet
+// that turns out too short is half rewritten, and false says so: it must be dropped.
 INLINE bool rewrite(packet_ctx* ctx, const struct packet* p, const struct translation* to, bool hop) {
   struct diff diff = {
       .addresses = sum_diff_addr(&p->key.src, &to->src, p->v6) + sum_diff_addr(&p->key.dst, &to->dst, p->v6),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// route: by which device, and to which link address, a translated packet leaves; which of the node's addresses
-// it carries there. Asked with the first packet of a flow and once a tick: a lookup costs ten times the rest.
+// route: by which device, and to which link address, a translated packet leaves; which of the node's
+// addresses it carries there. Asked with the first packet of a flow and once a tick: a lookup costs ten times
+// the rest.
 #ifndef FAIRLEAD_BPF_ROUTE_H_
 #define FAIRLEAD_BPF_ROUTE_H_
 
@@ -20,7 +21,8 @@ struct route {
 };
 
 // As the kernel would forward a packet to `dst` that came in by this device.
-INLINE void route_to(packet_ctx* ctx, const struct flow_key* key, const struct ip_addr* dst, struct route* out) {
+INLINE void route_to(packet_ctx* ctx, const struct flow_key* key, const struct ip_addr* dst,
+                     struct route* out) {
   struct bpf_fib_lookup fib = {};
   bool v6 = !is_ipv4(dst);
   fib.family = v6 ? AF_INET6 : AF_INET;
@@ -42,9 +44,9 @@ INLINE void route_to(packet_ctx* ctx, const struct flow_key* key, const struct i
   }
   if (found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH) return;
   out->ifindex = fib.ifindex;
-  out->mtu = fib.mtu_result;
   out->egress = EGRESS_NEIGH;
-  if (found == BPF_FIB_LKUP_RET_NO_NEIGH) return;
+  if (found == BPF_FIB_LKUP_RET_NO_NEIGH) return;  // before the kernel has stored the MTU
+  out->mtu = fib.mtu_result;
   __builtin_memcpy(out->dmac, fib.dmac, sizeof(out->dmac));
   __builtin_memcpy(out->smac, fib.smac, sizeof(out->smac));
   out->egress = EGRESS_DEVICE;

@@ -87,10 +87,11 @@ INLINE __u32 maglev_hash(const struct packet* p, bool whole_client) {
 }
 
 // Picks a backend for a new flow: by affinity, else as the frontend's algorithm says.
-INLINE enum verdict pick_backend(const struct packet* p, struct frontend frontend, const struct run* run, bool dry,
-                                 const struct backend** picked) {
+INLINE enum verdict pick_backend(const struct packet* p, struct frontend frontend, const struct run* run,
+                                 bool dry, const struct backend** picked) {
   bool affine = frontend.flags & FRONTEND_AFFINITY;
-  struct affinity_key client = {.client = p->key.src, .service_id = run->service_id, .kind = AFFINITY_ADDRESS};
+  struct affinity_key client = {
+      .client = p->key.src, .service_id = run->service_id, .kind = AFFINITY_ADDRESS};
   const struct backend* backend = NULL;
   __u64 now_ns = 0;
   if (affine) {

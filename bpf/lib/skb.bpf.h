@@ -44,6 +44,12 @@ INLINE bool pull(packet_ctx* ctx, __u32 bytes) {
   return bpf_skb_pull_data(ctx, bytes) == 0;
 }
 
+// Seen only because the device listens to everything: for another host (include/uapi/linux/if_packet.h).
+#define PACKET_OTHERHOST 3
+INLINE bool for_other_host(packet_ctx* ctx) {
+  return ctx->pkt_type == PACKET_OTHERHOST;
+}
+
 // A tagged frame is for a VLAN device on top of this one, and is seen again there. Tag 0 is priority only.
 INLINE bool for_vlan_device(packet_ctx* ctx) {
   return ctx->vlan_present && (ctx->vlan_tci & 0xfff) != 0;

@@ -19,12 +19,10 @@
 #include "fragment.bpf.h"
 #include "icmp.bpf.h"
 #include "send.bpf.h"
+#include "tunnel.bpf.h"
 
-// Bytes that hold the headers of any packet that is served.
-#define HEADERS_MAX 512
-
-// Once a tick: looks the route up again and stores it for the packets to come. This packet goes by the kernel's
-// neighbour table, which so learns that the neighbour is in use.
+// Once a tick: looks the route up again and stores it for the packets to come. This packet goes by the
+// kernel's neighbour table, which so learns that the neighbour is in use.
 INLINE void route_again(packet_ctx* ctx, const struct packet* p, struct flow* flow, struct translation* to) {
   if (to->egress == EGRESS_STACK) return;
   struct route route = {};
@@ -44,8 +42,8 @@ INLINE void route_again(packet_ctx* ctx, const struct packet* p, struct flow* fl
 
 // A packet of a known flow. VERDICT_NOT_OURS: it is another's, or another program's, to translate.
 // `again`: the flow is over, and the packet begins a new one.
-INLINE enum verdict go_on(packet_ctx* ctx, const struct packet* p, enum program program, bool dry, __u32 index,
-                          __u32 tick, bool* again, int* leave) {
+INLINE enum verdict go_on(packet_ctx* ctx, const struct packet* p, enum program program, bool dry,
+                          __u32 index, __u32 tick, const struct tunnel* tunnel, bool* again, int* leave) {
   struct flow* flow = flow_at(index);
   struct translation to;
   *again = true;
@@ -53,9 +51,10 @@ INLINE enum verdict go_on(packet_ctx* ctx, const struct packet* p, enum program 
   bool reply = to.flags & FLOW_REPLY;
   STEP(FLOW_HIT, &to.dst, (__u64)to.flags << 8 | flow->state, to.dport);
   if (!reply) {
-    bool over = p->key.proto == IPPROTO_UDP
-                    ? !still_stands(p, program, flow)
-                    : (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN && flow->state == FLOW_CLOSED;
+    bool asks = (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;  // for a connection
+    bool over = asks && flow->state == FLOW_CLOSED;
+    bool ask = p->key.proto == IPPROTO_UDP || (asks && flow->state == FLOW_SYN);
+    if (ask && !tunnel->port) over = !still_stands(p, program, flow);  // else: as the node that sent it says
     if (over) {
       if (!dry) {
         flow_free(flow_mirror(index, tick));
@@ -80,52 +79,6 @@ INLINE enum verdict go_on(packet_ctx* ctx, const struct packet* p, enum program 
   return send(ctx, p, &to, verdict, leave);
 }
 
-// Neither TCP nor UDP.
-INLINE enum verdict other_protocol(packet_ctx* ctx, const struct packet* p, enum program program, int* leave) {
-  bool icmp = p->key.proto == (p->v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
-  if (p->fragment == LATER_FRAGMENT || p->key.proto == IPPROTO_SCTP) return VERDICT_NOT_OURS;
-  if (icmp) {
-    bool error = p->v6 ? p->icmp_type < 128
-                       : p->icmp_type == ICMP_DEST_UNREACH || p->icmp_type == ICMP_TIME_EXCEEDED ||
-                             p->icmp_type == ICMP_PARAMETERPROB;
-    if (error) return icmp_error(ctx, p, program, leave);
-    if (p->icmp_type != (p->v6 ? ICMPV6_ECHO_REQUEST : ICMP_ECHO)) return VERDICT_NOT_OURS;
-  }
-  __u32 roles = address_roles(&p->key.dst);
-  if (roles & ADDRESS_NODE || !(roles & (ADDRESS_CLUSTER_IP | ADDRESS_EXTERNAL))) return VERDICT_NOT_OURS;
-  if (icmp) return answer_ping(ctx, p, program, leave);
-  return roles & ADDRESS_CLUSTER_IP && program != PROGRAM_EGRESS ? VERDICT_REJECT_UNDEFINED_PORT : VERDICT_NOT_OURS;
-}
-
-// Steps 2 to 6.
-INLINE enum verdict decide(packet_ctx* ctx, struct packet* p, enum program program, bool dry, int* leave) {
-  if (p->key.proto != IPPROTO_TCP && p->key.proto != IPPROTO_UDP) {
-    if (AT_XDP) return VERDICT_NOT_OURS;
-    return other_protocol(ctx, p, program, leave);
-  }
-  if (p->fragment != NOT_FRAGMENTED) {
-    if (AT_XDP) return VERDICT_NOT_OURS;
-    enum verdict ported = fragment_ports(ctx, p);
-    if (ported != VERDICT_TRANSLATED) return ported;
-  }
-  __u32 tick = now_tick();
-  __u64 hash = hash_of(&p->key);
-  __u32 index = flow_find(&p->key, hash, false);
-  if (index) {
-    bool again = false;
-    enum verdict verdict = go_on(ctx, p, program, dry, index, tick, &again, leave);
-    if (!again) return verdict;
-  } else {
-    STEP(FLOW_MISS, NULL, 0, 0);
-  }
-  if (program == PROGRAM_EGRESS) return VERDICT_NOT_OURS;
-  struct translation to = {};
-  enum verdict verdict = begin(ctx, p, program, dry, tick, &to);
-  if (verdict != VERDICT_TRANSLATED || dry) return verdict;
-  if (AT_XDP && !sendable_here(ctx, &to)) return VERDICT_NOT_OURS;  // the flow is made: TC goes on
-  return send(ctx, p, &to, VERDICT_TRANSLATED, leave);
-}
-
 // A packet whose headers contradict each other is ours to drop if it is for a Service; the node's own stack
 // judges what is for the node.
 INLINE enum verdict judge_malformed(const struct packet* p) {
@@ -134,11 +87,83 @@ INLINE enum verdict judge_malformed(const struct packet* p) {
                                                                                     : VERDICT_NOT_OURS;
 }
 
+// Neither TCP nor UDP.
+INLINE enum verdict other_protocol(packet_ctx* ctx, const struct packet* p, enum program program,
+                                   int* leave) {
+  bool icmp = p->key.proto == (p->v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
+  bool later = p->fragment == LATER_FRAGMENT;  // of ICMP: of an echo; errors are not fragmented
+  if (p->key.proto == IPPROTO_SCTP || (later && !icmp)) return VERDICT_NOT_OURS;
+  if (icmp && !later) {
+    bool error = p->v6 ? p->icmp_type < 128
+                       : p->icmp_type == ICMP_DEST_UNREACH || p->icmp_type == ICMP_TIME_EXCEEDED ||
+                             p->icmp_type == ICMP_PARAMETERPROB;
+    if (error) {
+      enum verdict verdict = icmp_error(ctx, p, program, leave);
+      return verdict == VERDICT_DROP_MALFORMED ? judge_malformed(p) : verdict;
+    }
+    if (p->icmp_type != (p->v6 ? ICMPV6_ECHO_REQUEST : ICMP_ECHO)) return VERDICT_NOT_OURS;
+  }
+  __u32 roles = address_roles(&p->key.dst);
+  if (roles & ADDRESS_NODE || !(roles & (ADDRESS_CLUSTER_IP | ADDRESS_EXTERNAL))) return VERDICT_NOT_OURS;
+  if (icmp) return answer_ping(ctx, p, program, leave);
+  return roles & ADDRESS_CLUSTER_IP && program != PROGRAM_EGRESS ? VERDICT_REJECT_UNDEFINED_PORT
+                                                                 : VERDICT_NOT_OURS;
+}
+
+// Steps 2 to 6.
+INLINE enum verdict decide(packet_ctx* ctx, struct packet* p, enum program program, bool dry,
+                           const struct tunnel* tunnel, int* leave) {
+  __u32 tick = now_tick();
+  if (p->key.proto != IPPROTO_TCP && p->key.proto != IPPROTO_UDP) {
+    if (AT_XDP) return VERDICT_NOT_OURS;
+    return other_protocol(ctx, p, program, leave);
+  }
+#if AT_XDP
+  if (p->fragment != NOT_FRAGMENTED) return VERDICT_NOT_OURS;
+#else
+  if (p->fragment != NOT_FRAGMENTED && !tunnel->port && !dry) {
+    enum verdict ported = fragment_ports(ctx, p, program, tick, leave);
+    if (ported != VERDICT_TRANSLATED) return ported;
+  }
+#endif
+  __u64 hash = hash_of(&p->key);
+  __u32 index = flow_find(&p->key, hash, false);
+  if (index) {
+    bool again = false;
+    enum verdict verdict = go_on(ctx, p, program, dry, index, tick, tunnel, &again, leave);
+    if (!again) return verdict;
+  } else {
+    STEP(FLOW_MISS, NULL, 0, 0);
+  }
+  if (program == PROGRAM_EGRESS) return VERDICT_NOT_OURS;
+  struct plan plan = {};
+  enum verdict verdict = begin(ctx, p, program, dry, tick, tunnel, &plan);
+  if (verdict != VERDICT_TRANSLATED || dry) return verdict;
+  if (AT_XDP && !sendable_here(ctx, &plan.to)) return VERDICT_NOT_OURS;  // the flow is made: TC goes on
+  return send(ctx, p, &plan.to, VERDICT_TRANSLATED, leave);
+}
+
+// What another node sent in a tunnel (DSR) is taken out first.
+INLINE enum verdict decide_unpacked(packet_ctx* ctx, struct packet* p, enum program program, bool dry,
+                                    int* leave) {
+  struct tunnel tunnel = {};
+#if !AT_XDP
+  if (program == PROGRAM_UPLINK && !dry && is_tunnel(p)) {
+    enum verdict unpacked = unpack(ctx, p, &tunnel, now_tick());
+    if (unpacked != VERDICT_TRANSLATED) return unpacked;
+  }
+#endif
+  enum verdict verdict = decide(ctx, p, program, dry, &tunnel, leave);
+  bool sent = verdict == VERDICT_TRANSLATED || verdict == VERDICT_KEPT;
+  return tunnel.port && sent ? VERDICT_DECAPSULATED : verdict;
+}
+
 // The only way out: counts the verdict, and does what its action is.
-INLINE int finish(packet_ctx* ctx, const struct packet* p, enum program program, bool dry, enum verdict verdict,
-                  int leave) {
+INLINE int finish(packet_ctx* ctx, const struct packet* p, enum program program, bool dry,
+                  enum verdict verdict, int leave) {
   STEP(VERDICT, NULL, verdict, program);
-  if (dry || verdict == VERDICT_NOT_OURS) return LEAVE_PASS;
+  if (dry) return LEAVE_PASS;
+  if (verdict == VERDICT_NOT_OURS) return leave;  // nothing is done, or it comes in again and is counted then
   if (AT_XDP && action_of(verdict) == ACTION_REJECT) return LEAVE_PASS;  // TC answers
   if (action_of(verdict) == ACTION_REJECT) {
     enum verdict instead = answer_reject(ctx, p, program, &leave);
@@ -149,18 +174,18 @@ INLINE int finish(packet_ctx* ctx, const struct packet* p, enum program program,
 }
 
 INLINE int walk(packet_ctx* ctx, enum program program, bool dry) {
-  if (for_vlan_device(ctx)) return LEAVE_PASS;
+  if (for_vlan_device(ctx) || (program != PROGRAM_EGRESS && !dry && for_other_host(ctx))) return LEAVE_PASS;
   struct packet p = {};
-  enum dissected dissected = dissect(ctx, &p, ETH_HLEN);
+  int dissected = dissect(ctx, &p);
   if (dissected == DISSECT_SHORT && pull(ctx, HEADERS_MAX)) {
     p = (struct packet){};
-    dissected = dissect(ctx, &p, ETH_HLEN);
+    dissected = dissect(ctx, &p);
   }
   if (dissected == DISSECT_NOT_IP) return LEAVE_PASS;
   STEP(PACKET, NULL, program, p.key.proto);
   int leave = LEAVE_PASS;
   enum verdict verdict =
-      dissected == DISSECT_OK ? decide(ctx, &p, program, dry, &leave) : judge_malformed(&p);
+      dissected == DISSECT_OK ? decide_unpacked(ctx, &p, program, dry, &leave) : judge_malformed(&p);
   return finish(ctx, &p, program, dry, verdict, leave);
 }
 

@@ -27,6 +27,9 @@ INLINE __u32 device_of(packet_ctx* ctx) {
 INLINE bool pull(packet_ctx* ctx, __u32 bytes) {
   return false;
 }
+INLINE bool for_other_host(packet_ctx* ctx) {
+  return false;  // the device decides that with the skb; XDP sends only what is for a Service
+}
 INLINE bool for_vlan_device(packet_ctx* ctx) {
   return false;  // a tag is in the frame, which so is no IP packet here
 }

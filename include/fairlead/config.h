@@ -15,9 +15,8 @@ struct fairlead_config {
   __u32 tick_ms;              // what a tick is, for whoever shows or converts
   __u32 flow_timeout[8];      // ticks without a packet after which a flow is over, by enum flow_state
   __u32 idle_ticks;           // FLOW_IDLE_BEFORE_EVICTION_S
-  __u8 tcp_be_liberal;        // a packet in the middle of an unknown connection may begin a flow
   __u8 pod_devices_are_pods;  // the detector goes by device: what comes from a pod device is a pod's
-  __u8 reserved[2];
+  __u8 reserved[3];
 };
 WIRE_ASSERT(sizeof(struct fairlead_config) == 120, "no hidden padding");
 

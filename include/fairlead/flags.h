@@ -65,9 +65,11 @@ enum flow_flag {
   FLOW_REPLY = 1 << 0,        // this entry is for packets from the backend
   FLOW_MASQUERADED = 1 << 1,  // the backend sees an address of the node
   FLOW_LOCAL = 1 << 2,        // the backend is on this node
-  FLOW_DSR = 1 << 3,         // forward: the packet goes in a tunnel; reply: answers for a node that tunnelled
-  FLOW_FIN_CLIENT = 1 << 4,  // who has closed
+  FLOW_DSR = 1 << 3,          // packets go in a tunnel; the answers are not seen, and have no entry
+  FLOW_FIN_CLIENT = 1 << 4,   // who has closed
   FLOW_FIN_BACKEND = 1 << 5,
+  FLOW_BY_STACK = 1 << 6,  // the node's stack delivers, and routes the answers: they are undone as they leave
+  FLOW_ANSWERED = 1 << 7,  // TCP: the backend has; established when the client goes on after that
 };
 
 // How a flow's packets leave (struct flow.egress).

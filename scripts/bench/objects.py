@@ -30,8 +30,9 @@ def service(i):
     }
 
 
-def slice_of(i, endpoints, replaced=None):
-    """The slice of Service i; `replaced` is (position, number of the endpoint that is there instead)."""
+def slice_of(i, endpoints, replaced=None, node=None):
+    """The slice of Service i; `replaced` is (position, number of the endpoint that is there instead), `node` the one
+    that all endpoints are on."""
     numbers = list(range(i * endpoints, (i + 1) * endpoints))
     if replaced:
         numbers[replaced[0]] = replaced[1]
@@ -49,7 +50,7 @@ def slice_of(i, endpoints, replaced=None):
             {
                 "addresses": [endpoint_ip(n)],
                 "conditions": {"ready": True, "serving": True, "terminating": False},
-                "nodeName": f"n{n % 100 + 1}",
+                "nodeName": node or f"n{n % 100 + 1}",
                 "zone": f"z{n % 3}",
             }
             for n in numbers
@@ -57,13 +58,13 @@ def slice_of(i, endpoints, replaced=None):
     }
 
 
-def write_json(path, services, endpoints):
-    """One v1 List, an item a line."""
+def write_json(path, services, endpoints, node=None):
+    """One v1 List, an item a line. `node`: the one that all endpoints are on."""
     with open(path, "w", encoding="ascii") as out:
         out.write('{"apiVersion": "v1", "kind": "List", "items": [\n')
         for i in range(services):
             out.write(json.dumps(service(i)) + ",\n")
-            out.write(json.dumps(slice_of(i, endpoints)) + ("\n" if i == services - 1 else ",\n"))
+            out.write(json.dumps(slice_of(i, endpoints, node=node)) + ("\n" if i == services - 1 else ",\n"))
         out.write("]}\n")
 
 

@@ -6,6 +6,8 @@ def table(results):
     parts = [f"`{results['command']}` on {results['machine']}."]
     if results["connections"]:
         parts.append(_connections(results["connections"]))
+    parts.append(_packet_connections(results["packet_connections"]))
+    parts.append(_packets(results["packets"]))
     parts.append(_control_plane(results["control_plane"]))
     return "\n\n".join(parts) + "\n"
 
@@ -39,6 +41,46 @@ def _connections(by_size):
         row("direct, µs of CPU a connection (both ends)", lambda f: f"{f['direct']['connection']['cpu_ns'] / 1000:.1f}"),
     ]
     head = ["DIRECT = 1.00"] + [f"{int(size):,} Services" for size in sizes]
+    return _rows(head, rows)
+
+
+WAYS = {
+    "pod_to_pod": "pod → cluster IP → pod of this node, its sockets not seen, into the pod directly",
+    "outside_to_pod": "outside → cluster IP → pod, into the pod directly",
+    "outside_to_pod_by_stack": "outside → cluster IP → pod, up the node's stack",
+    "outside_to_elsewhere": "outside → cluster IP → another node, masqueraded",
+}
+
+
+def _packet_connections(found):
+    rows = []
+    for way, words in WAYS.items():
+        figures = found["ways"][way]["service"]
+        rows.append([words] + [f"{figures[what]['ratio']:.2f}" for what in ("connection", "round_trip", "bulk")])
+    head = [f"packets at {found['services']:,} Services, DIRECT = 1.00", "new connections", "round trip", "bulk"]
+    return _rows(head, rows)
+
+
+CASES = {
+    "not_ours": "a packet that is not ours",
+    "established_local": "of an established flow, to a pod here",
+    "established_remote": "of an established flow, to another node",
+    "new_local": "the first of a flow, to a pod here",
+    "new_remote": "the first of a flow, to another node, masqueraded",
+    "new_maglev": "the first of a flow, Maglev",
+}
+
+
+def _packets(by_services):
+    flows = ["1", "262144"]
+    head = ["ns a packet over an empty program, tc / xdp"]
+    head += [f"{int(services):,} Services, {int(n):,} flows" for services in by_services for n in flows]
+    rows = []
+    for case, words in CASES.items():
+        row = [words]
+        for found in by_services.values():
+            row += [f"{found['tc'][case][n]:.0f} / {found['xdp'][case][n]:.0f}" for n in flows]
+        rows.append(row)
     return _rows(head, rows)
 
 

@@ -12,6 +12,7 @@ import connections
 import control_plane
 import lab as bench_lab
 import objects
+import packets
 import report
 
 ENDPOINTS = 10  # of each Service
@@ -23,6 +24,8 @@ class Size:
     def __init__(self, quick):
         self.connection_sizes = [10, 1000] if quick else [10, 1000, 10000]
         self.services = 500 if quick else 10000
+        self.packet_services = 10 if quick else 1000
+        self.packet_sizes = [10] if quick else [10, 1000, 10000]
         self.changes = 100 if quick else 1000
         self.load_s = 2 if quick else 10
         self.connections = [
@@ -66,7 +69,23 @@ def measure(lab, size, progress):
             f"round trip {found['service']['round_trip']['ratio']:.2f}, bulk {found['service']['bulk']['ratio']:.2f} "
             "of DIRECT"
         )
-    return {"connections": by_size, "control_plane": measure_control_plane(lab, size, progress)}
+    by_way = connections.measure_packets(lab, size.packet_services, ENDPOINTS, size.connections)
+    for way, found in by_way.items():
+        progress.done(
+            f"packets {way.replace('_', ' ')}: new {found['service']['connection']['ratio']:.2f}, "
+            f"round trip {found['service']['round_trip']['ratio']:.2f}, bulk {found['service']['bulk']['ratio']:.2f} "
+            "of DIRECT"
+        )
+    programs = {}
+    for services in size.packet_sizes:
+        programs[str(services)] = packets.measure(lab, services)
+        progress.done(f"ns a packet at {services:,} Services: " + packets.summary(programs[str(services)]))
+    return {
+        "connections": by_size,
+        "packet_connections": {"services": size.packet_services, "ways": by_way},
+        "packets": programs,
+        "control_plane": measure_control_plane(lab, size, progress),
+    }
 
 
 def measure_control_plane(lab, size, progress):

@@ -4,7 +4,8 @@
 // Three ways to the same endpoints, all picked at random:
 //   direct   a client of a cgroup without programs connects to an endpoint
 //   others   a client under the programs connects to an endpoint: what everybody else pays for them
-//   service  a client under the programs connects to a cluster IP
+//   service  a client under the programs connects to a cluster IP; with --packets one without them does,
+//            so that its packets are translated on the way
 //
 // Each round does a block of every way, beginning with another one each time. Figures of a way are medians
 // over its blocks; ratios are medians of (direct block / block of the same round), so that a slow spell of
@@ -39,6 +40,7 @@ struct Options {
   int connections = 100;  // a block
   int pings = 500;
   int bulk_mib = 4;
+  bool packets = false;
 };
 
 // The blocks of one way.
@@ -79,7 +81,10 @@ class Bench {
 
   size_t BulkBytes() const { return static_cast<size_t>(options_.bulk_mib) << 20; }
 
-  void Enter(Way way) const { EnterCgroup(way == kDirect ? options_.plain : options_.attached); }
+  void Enter(Way way) const {
+    const bool plain = way == kDirect || (way == kService && options_.packets);
+    EnterCgroup(plain ? options_.plain : options_.attached);
+  }
 
   Pair Open(Way way) {
     Enter(way);
@@ -187,6 +192,7 @@ int Main(int argc, char** argv) {
   app.add_option("--connections", options.connections, "a block")->check(CLI::PositiveNumber);
   app.add_option("--pings", options.pings, "a block")->check(CLI::PositiveNumber);
   app.add_option("--bulk-mib", options.bulk_mib, "a block")->check(CLI::PositiveNumber);
+  app.add_flag("--packets", options.packets, "measure translation of packets, not of sockets");
   CLI11_PARSE(app, argc, argv);
   Bench(options).Run();
   return 0;

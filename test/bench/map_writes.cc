@@ -150,7 +150,11 @@ int Main(int argc, char** argv) {
   app.add_option("--changes", options.changes)->check(CLI::PositiveNumber);
   CLI11_PARSE(app, argc, argv);
 
-  auto datapath = ebpf::EbpfDatapath::Open({options.pins, options.cgroup, Capacities{}}, {});
+  ebpf::EbpfOptions opening;
+  opening.kernel.bpffs_dir = options.pins;
+  opening.kernel.cgroup = options.cgroup;
+  opening.devices.uplinks.clear();  // the machine's own devices are left alone
+  auto datapath = ebpf::EbpfDatapath::Open(opening);
   if (!datapath) {
     fmt::print(stderr, "bench_map_writes: {}\n", datapath.error().message);
     return 1;

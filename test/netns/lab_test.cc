@@ -17,8 +17,10 @@ class LabTest : public testing::Test {
   }
 };
 
-TEST_F(LabTest, EveryHostReachesEveryOtherWithItsOwnAddress) {
-  Lab lab;
+class EveryLabTest : public LabTest, public testing::WithParamInterface<LabOptions> {};
+
+TEST_P(EveryLabTest, EveryHostReachesEveryOtherWithItsOwnAddress) {
+  Lab lab(GetParam());
   for (const char* server :
        {"10.180.0.11:8080", "10.180.1.11:8080", "192.168.99.11:8080", "203.0.113.2:8080",
         "[fd00:10:180::11]:8080", "[fd00:10:180:2::11]:8080", "[fd00:192:168:99::13]:8080"})
@@ -43,6 +45,59 @@ TEST_F(LabTest, EveryHostReachesEveryOtherWithItsOwnAddress) {
         from(client, server, proto);
     }
   }
+}
+
+TEST_P(EveryLabTest, StreamsAndDatagramsArriveWhole) {
+  Lab lab(GetParam());
+  lab.Serve("10.180.1.11:8080");
+  lab.Serve("[fd00:10:180:1::11]:8080");
+  const Namespace& pod = lab.N1().Pod("10.180.0.100");
+  for (const char* to : {"10.180.1.11:8080", "[fd00:10:180:1::11]:8080"}) {
+    const Target server = Target::Parse(to);
+    Client stream(pod, Proto::kTcp, server.address.GetFamily());
+    ASSERT_EQ(stream.Connect(server), 0);
+    ASSERT_EQ(stream.Receive().backend, to);
+    const auto wrong = stream.Exchange(1 << 20);
+    EXPECT_FALSE(wrong) << *wrong;
+    Client datagrams(pod, Proto::kUdp, server.address.GetFamily());
+    ASSERT_EQ(datagrams.Connect(server), 0);
+    const std::string large(8000, 'x');
+    EXPECT_EQ(datagrams.Ask(large).payload, large);
+  }
+  EXPECT_TRUE(Ping(lab.Out(), "10.180.1.11"));
+  EXPECT_TRUE(Ping(lab.Out(), "fd00:10:180:1::11", 1200));
+}
+
+std::string NetworkName(const testing::TestParamInfo<LabOptions>& info) {
+  if (info.param.overlay) return "Overlay";
+  return info.param.offloads ? "Routed" : "WholeChecksums";
+}
+INSTANTIATE_TEST_SUITE_P(Network, EveryLabTest,
+                         testing::Values(LabOptions{}, LabOptions{.offloads = false},
+                                         LabOptions{.overlay = true}),
+                         NetworkName);
+
+TEST_F(LabTest, WhatOtherHostsSendToAServiceArrivesAtN1AndComesNoFurther) {
+  Lab lab;
+  for (const Namespace* from : {&lab.Out(), &lab.N2().Net(), &lab.N2().Pod("10.180.1.100")}) {
+    for (const char* vip :
+         {"172.30.0.10:80", "198.51.100.4:80", "[fd00:172:30::10]:80", "[fd00:198:51:100::4]:80"}) {
+      Capture capture(lab.N1().Net());
+      const Outcome outcome =
+          Connect(*from, Proto::kTcp, Target::Parse(vip), {.timeout = std::chrono::milliseconds(100)});
+      EXPECT_EQ(outcome.end, End::kSilent) << vip << ": " << outcome.ToString();
+      EXPECT_EQ(capture.TakeSent(Proto::kTcp, Target::Parse(vip)), 1) << vip << " of " << from->Name();
+    }
+  }
+}
+
+TEST_F(LabTest, AnUnconnectedSocketHearsOfAClosedPortIfItWants) {
+  Lab lab;
+  Client client(lab.Out(), Proto::kUdp, Family::kIpv4, {.hears_errors = true});
+  for (int i = 0; i < 2; ++i)
+    EXPECT_EQ(client.AskAt(Target::Parse("192.168.99.12:81"), "?").end, End::kRefused);
+  lab.Serve("192.168.99.12:82");
+  EXPECT_EQ(client.AskAt(Target::Parse("192.168.99.12:82"), "?").end, End::kReached);
 }
 
 TEST_F(LabTest, AServiceAddressIsSilentAndSeenOnTheWire) {

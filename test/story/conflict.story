@@ -12,6 +12,7 @@ tables:
     random: 10.180.1.11:8080 (local)
   address 172.30.0.10 -> cluster IP
   address 172.30.0.11 -> cluster IP
+  address 198.51.100.22 -> external
   problem: Service shop/new: spec.externalIPs: 198.51.100.22:80/TCP is Service shop/old's already, which goes first by cluster IP, age or name; it is not served for this one
 
 # The older lets go: the address changes hands.
@@ -25,6 +26,7 @@ tables:
     random: 10.180.1.12:8080 (local)
   address 172.30.0.10 -> cluster IP
   address 172.30.0.11 -> cluster IP
+  address 198.51.100.22 -> external
 
 # And takes it back.
 service shop/old clusterip=172.30.0.10 port=http:80 externalip=198.51.100.22 created=100
@@ -37,6 +39,7 @@ tables:
     random: 10.180.1.11:8080 (local)
   address 172.30.0.10 -> cluster IP
   address 172.30.0.11 -> cluster IP
+  address 198.51.100.22 -> external
   problem: Service shop/new: spec.externalIPs: 198.51.100.22:80/TCP is Service shop/old's already, which goes first by cluster IP, age or name; it is not served for this one
 
 # Until it is deleted.
@@ -47,3 +50,4 @@ tables:
   198.51.100.22:80/TCP -> shop/new:http, masquerade
     random: 10.180.1.12:8080 (local)
   address 172.30.0.11 -> cluster IP
+  address 198.51.100.22 -> external

@@ -9,6 +9,7 @@ tables:
   NodePort 30001/TCP IPv4 -> shop/cart:http, masquerade
     random: 10.180.1.11:8080 (local)
   address 172.30.0.10 -> cluster IP
+  address 198.51.100.4 -> external
 delete service shop/cart
 tables:
 service shop/cart clusterip=172.30.0.12 port=http:80

@@ -12,7 +12,8 @@ tables:
   NodePort 30001/TCP IPv4 -> shop/cart:http, masquerade
     random: 10.180.1.11:8080 (local)
   address 172.30.0.10 -> cluster IP
-  address 192.168.99.11 -> node
+  address 192.168.99.11 -> external, node
+  address 198.51.100.22 -> external
 
 # Refused by configuration (CVE-2020-8554).
 node n1 refuse-external-ips 192.168.99.11

@@ -13,6 +13,7 @@ tables:
   NodePort 30001/TCP IPv4 from outside -> shop/cart:http
     random: 10.180.1.11:8080 (local)
   address 172.30.0.10 -> cluster IP
+  address 198.51.100.4 -> external
 
 # Nobody here: dropped, since there are endpoints elsewhere.
 slice shop/cart port=http:8080 10.180.2.11@n2
@@ -28,6 +29,7 @@ tables:
   NodePort 30001/TCP IPv4 from outside -> shop/cart:http
     drop
   address 172.30.0.10 -> cluster IP
+  address 198.51.100.4 -> external
 
 # Nobody here is ready, but one still serves: outside goes to it, inside to the ready one.
 slice shop/cart port=http:8080 10.180.1.11@n1,notready,terminating 10.180.2.11@n2
@@ -43,6 +45,7 @@ tables:
   NodePort 30001/TCP IPv4 from outside -> shop/cart:http
     random: 10.180.1.11:8080 (local, terminating)
   address 172.30.0.10 -> cluster IP
+  address 198.51.100.4 -> external
 
 # No endpoint anywhere: rejected.
 delete slice shop/cart-1
@@ -58,6 +61,7 @@ tables:
   NodePort 30001/TCP IPv4 from outside -> shop/cart:http
     reject
   address 172.30.0.10 -> cluster IP
+  address 198.51.100.4 -> external
 
 # And policy Cluster again.
 slice shop/cart port=http:8080 10.180.1.11@n1 10.180.2.11@n2
@@ -70,3 +74,4 @@ tables:
   NodePort 30001/TCP IPv4 -> shop/cart:http, masquerade
     random: 10.180.1.11:8080 (local), 10.180.2.11:8080
   address 172.30.0.10 -> cluster IP
+  address 198.51.100.4 -> external

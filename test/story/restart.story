@@ -17,6 +17,7 @@ tables:
   address 172.30.0.10 -> cluster IP
   address 172.30.0.11 -> cluster IP
   address 192.168.99.11 -> node
+  address 198.51.100.4 -> external
   service CIDR 172.30.0.0/16
 restart
 delete service shop/old
@@ -34,4 +35,5 @@ tables:
   address 172.30.0.10 -> cluster IP
   address 172.30.0.12 -> cluster IP
   address 192.168.99.12 -> node
+  address 198.51.100.4 -> external
   service CIDR 172.30.0.0/17

@@ -11,6 +11,8 @@ tables:
   NodePort 30001/TCP IPv4 -> shop/cart:http, masquerade
     random: 10.180.1.11:8080 (local)
   address 172.30.0.10 -> cluster IP
+  address 198.51.100.22 -> external
+  address 198.51.100.4 -> external
 
 # Others instead.
 service shop/cart clusterip=172.30.0.10 port=http:80 nodeport=30001 lb=198.51.100.4 range=203.0.113.128/25
@@ -22,6 +24,7 @@ tables:
   NodePort 30001/TCP IPv4 -> shop/cart:http, masquerade
     random: 10.180.1.11:8080 (local)
   address 172.30.0.10 -> cluster IP
+  address 198.51.100.4 -> external
 
 # Of the other family only: this family is open.
 service shop/cart clusterip=172.30.0.10 port=http:80 nodeport=30001 lb=198.51.100.4 range=fd00:203::/32
@@ -33,3 +36,4 @@ tables:
   NodePort 30001/TCP IPv4 -> shop/cart:http, masquerade
     random: 10.180.1.11:8080 (local)
   address 172.30.0.10 -> cluster IP
+  address 198.51.100.4 -> external

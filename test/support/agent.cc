@@ -48,9 +48,10 @@ std::string Manifest(const std::vector<std::string>& objects) {
                      fmt::join(objects, ",\n"));
 }
 
-Agent::Agent(Lab& lab, std::vector<std::string> arguments) : lab_(lab) {
+Agent::Agent(Lab& lab, Node& node, const std::vector<std::string>& arguments) : lab_(lab), node_(node) {
   const auto& sandbox = Sandbox::Get();
-  const std::string own = fmt::format("{}/{}", sandbox.Scratch(), lab.N1().Net().Name());
+  const std::string own = fmt::format("{}/{}", sandbox.Scratch(), node.Net().Name());
+  bpffs_dir_ = UnderTest() ? sandbox.BpffsDir() : sandbox.SecondBpffsDir();
   manifests_ = own + "/manifests";
   log_ = own + "/agent.log";
   std::filesystem::create_directories(manifests_);
@@ -58,11 +59,11 @@ Agent::Agent(Lab& lab, std::vector<std::string> arguments) : lab_(lab) {
            "--manifests",
            manifests_,
            "--cgroup",
-           sandbox.Cgroup(),
+           UnderTest() ? sandbox.Cgroup() : sandbox.EmptyCgroup(),
            "--bpffs-dir",
-           sandbox.BpffsDir(),
+           bpffs_dir_,
            "--hostname-override",
-           lab.N1().Name(),
+           node.Name(),
            "--proxy-mode",
            "ebpf",
            "--healthz-bind-address",
@@ -71,11 +72,11 @@ Agent::Agent(Lab& lab, std::vector<std::string> arguments) : lab_(lab) {
            "127.0.0.1:10249"};
   argv_.insert(argv_.end(), arguments.begin(), arguments.end());
   lab.Serve(kMarkerBackend);
-  Put("node.json", NodeObject(lab.N1().Name())
-                       .InternalIp(lab.N1().Ip())
-                       .InternalIp(lab.N1().Ip6())
-                       .PodCidr("10.180.0.0/24")
-                       .PodCidr("fd00:10:180::/64")
+  Put("node.json", NodeObject(node.Name())
+                       .InternalIp(node.Ip())
+                       .InternalIp(node.Ip6())
+                       .PodCidr(node.PodCidr())
+                       .PodCidr(node.PodCidr6())
                        .ToJson());
 }
 
@@ -83,16 +84,16 @@ Agent::~Agent() {
   child_.reset();
   if (testing::Test::HasFailure())
     std::cout << "--- " << fmt::format("{}", fmt::join(argv_, " ")) << "\n" << Log();
-  Sandbox::Get().RemovePins();
+  Sandbox::RemovePins(bpffs_dir_);
 }
 
 void Agent::Launch() {
-  child_ = Child::Start({argv_, &lab_.N1().Net(), Sandbox::Get().HomeCgroup(), log_});
+  child_ = Child::Start({argv_, &node_.Net(), Sandbox::Get().HomeCgroup(), log_});
 }
 
 void Agent::Start() {
   Launch();
-  Settle();
+  Settle(std::chrono::seconds(60));  // the verifier takes seconds on a busy machine
 }
 
 int Agent::Stop() {
@@ -112,9 +113,20 @@ Finished Agent::RunTool(std::string_view program, const std::vector<std::string>
   argv.insert(argv.end(), arguments.begin(), arguments.end());
   const std::string output = log_ + ".tool";
   std::filesystem::remove(output);
-  Child child = Child::Start({argv, &lab_.N1().Net(), Sandbox::Get().HomeCgroup(), output});
+  Child child = Child::Start({argv, &node_.Net(), Sandbox::Get().HomeCgroup(), output});
   const auto status = child.Wait(std::chrono::seconds(20));
   return {status.value_or(-1), ReadFile(output)};
+}
+
+Finished Agent::Ctl(std::vector<std::string> arguments) {
+  arguments.insert(arguments.end(), {"--bpffs-dir", bpffs_dir_});
+  return RunTool("fairleadctl", arguments);
+}
+
+Finished Agent::Cleanup() {
+  std::vector<std::string> arguments(argv_.begin() + 1, argv_.end());
+  arguments.push_back("--cleanup");
+  return RunTool("fairlead", arguments);
 }
 
 void Agent::Put(std::string_view file, std::string_view text) {
@@ -137,10 +149,7 @@ void Agent::Settle(milliseconds patience) {
 void Agent::SettleOnce(steady_clock::time_point deadline) {
   const auto port = static_cast<uint16_t>(kMarkerPort + ++generation_ % kMarkerPorts);
   Put(kMarkerFile, Marker(port));
-  const Target marker = Target::Parse(fmt::format("{}:{}", kMarkerIp, port));
-  ClientOptions quick;
-  quick.timeout = milliseconds(50);
-  while (Connect(lab_.N1().Net(), Proto::kTcp, marker, quick).end != End::kReached) {
+  while (!HasMarker(port)) {
     if (child_ && !child_->Running())
       throw std::runtime_error(
           fmt::format("the agent ended with status {}:\n{}", *child_->Wait(milliseconds(0)), Log()));
@@ -150,6 +159,15 @@ void Agent::SettleOnce(steady_clock::time_point deadline) {
   }
 }
 
+bool Agent::HasMarker(uint16_t port) {
+  const std::string marker = fmt::format("{}:{}", kMarkerIp, port);
+  if (!UnderTest())
+    return Ctl({"services"}).output.contains(marker);  // nobody there is translated at a socket
+  ClientOptions quick;
+  quick.timeout = milliseconds(50);
+  return Connect(node_.Net(), Proto::kTcp, Target::Parse(marker), quick).end == End::kReached;
+}
+
 std::string Agent::Log() const {
   const std::string text = ReadFile(log_);
   constexpr size_t kTail = 8000;
@@ -157,11 +175,11 @@ std::string Agent::Log() const {
 }
 
 HttpAnswer Agent::Healthz(std::string_view path) const {
-  return HttpGet(lab_.N1().Net(), Target::Parse(lab_.N1().Ip() + ":10256"), path);
+  return HttpGet(node_.Net(), Target::Parse(node_.Ip() + ":10256"), path);
 }
 
 HttpAnswer Agent::Metrics(std::string_view path) const {
-  return HttpGet(lab_.N1().Net(), Target::Parse("127.0.0.1:10249"), path);
+  return HttpGet(node_.Net(), Target::Parse("127.0.0.1:10249"), path);
 }
 
 }  // namespace fairlead::test

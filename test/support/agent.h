@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The agent under test on node n1 of a lab: the real program, fed by a folder of manifests, outside the
-// cgroup its programs watch. Its log is kept and shown when a test fails.
+// The agent under test on node n1 of a lab, or one on another node beside it: the real program, fed by a
+// folder of manifests, outside the cgroup its programs watch. Its log is kept and shown when a test fails.
 #pragma once
 
 #include <chrono>
@@ -22,7 +22,9 @@ class Agent {
  public:
   // Nothing runs yet. `arguments` come after those every test needs, and so win over them. The folder of
   // manifests holds this node's Node object (node.json).
-  explicit Agent(Lab& lab, std::vector<std::string> arguments = {});
+  explicit Agent(Lab& lab, std::vector<std::string> arguments = {}) : Agent(lab, lab.N1(), arguments) {}
+  // On another node its socket hooks see nobody; there may be one such.
+  Agent(Lab& lab, Node& node, const std::vector<std::string>& arguments = {});
   // Kills the agent and takes its pins down; shows the log if the test has failed.
   ~Agent();
   Agent(const Agent&) = delete;
@@ -36,6 +38,10 @@ class Agent {
   // Runs another command of the agent's program or fairleadctl in the node, outside the test's cgroup, to its
   // end.
   Finished RunTool(std::string_view program, const std::vector<std::string>& arguments);
+  // fairleadctl on this agent's pins.
+  Finished Ctl(std::vector<std::string> arguments);
+  // --cleanup, as this agent was started; the agent is not running.
+  Finished Cleanup();
 
   // Manifests: written to a scratch name and renamed, as kubelet's volumes do.
   void Put(std::string_view file, std::string_view text);
@@ -55,10 +61,13 @@ class Agent {
 
  private:
   void SettleOnce(std::chrono::steady_clock::time_point deadline);
+  bool HasMarker(uint16_t port);
+  bool UnderTest() const { return node_.Net().OfMachine() == Machine::kUnderTest; }
 
   Lab& lab_;
+  Node& node_;
   std::vector<std::string> argv_;
-  std::string manifests_, log_;
+  std::string manifests_, log_, bpffs_dir_;
   std::optional<Child> child_;
   int generation_ = 0;
 };

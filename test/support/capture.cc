@@ -49,16 +49,21 @@ Capture::Capture(const Namespace& netns) {
   if (!fd_) throw std::runtime_error(fmt::format("capture in {}: {}", netns.Name(), std::strerror(errno)));
 }
 
-int Capture::Take(Proto proto, const Target& to) {
+Capture::Packets Capture::Drain(Proto proto, const Target& to) {
   const uint8_t protocol = proto == Proto::kTcp ? IPPROTO_TCP : IPPROTO_UDP;
-  int count = 0;
+  Packets count;
   uint8_t packet[128];
-  ssize_t length = 0;
-  while ((length = ::recv(fd_.Get(), packet, sizeof(packet), 0)) > 0) {
+  sockaddr_ll device{};
+  for (;;) {
+    socklen_t size = sizeof(device);
+    const ssize_t length =
+        ::recvfrom(fd_.Get(), packet, sizeof(packet), 0, reinterpret_cast<sockaddr*>(&device), &size);
+    if (length <= 0) return count;
     const auto found = DestinationOf(packet, static_cast<size_t>(length));
-    if (found && found->protocol == protocol && found->target == to) ++count;
+    if (!found || found->protocol != protocol || found->target != to) continue;
+    ++count.all;
+    if (device.sll_pkttype == PACKET_OUTGOING) ++count.sent;
   }
-  return count;
 }
 
 }  // namespace fairlead::test

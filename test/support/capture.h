@@ -13,9 +13,16 @@ class Capture {
   explicit Capture(const Namespace& netns);
   // Packets of `proto` to `to` since the last call, or since the start. Fragments and extension headers do
   // not occur in a lab and are not looked into.
-  int Take(Proto proto, const Target& to);
+  int Take(Proto proto, const Target& to) { return Drain(proto, to).all; }
+  // The same, but only those that left by a device.
+  int TakeSent(Proto proto, const Target& to) { return Drain(proto, to).sent; }
 
  private:
+  struct Packets {
+    int all = 0, sent = 0;
+  };
+  Packets Drain(Proto proto, const Target& to);
+
   Fd fd_;
 };
 

@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "test/support/client.h"
 
+#include <netinet/icmp6.h>
 #include <netinet/in.h>
+#include <netinet/ip_icmp.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
 #include <stdexcept>
 
 #include <fmt/format.h>
+
+#include "test/support/sandbox.h"
 
 namespace fairlead::test {
 namespace {
@@ -131,11 +136,14 @@ Client::Client(const Namespace& netns, Proto proto, Family family, ClientOptions
     : proto_(proto),
       family_(family == Family::kIpv4 && !options.mapped ? AF_INET : AF_INET6),
       options_(std::move(options)) {
-  const NetnsScope inside(netns);
-  const int type = proto == Proto::kTcp ? SOCK_STREAM : SOCK_DGRAM;
-  fd_ = Fd(::socket(family_, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!fd_) throw std::runtime_error(fmt::format("socket in {}: {}", netns.Name(), std::strerror(errno)));
+  const int type = (proto == Proto::kTcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK;
+  fd_ = Sandbox::Get().Socket(netns, family_, type, 0, !options_.unseen);
+  const int on = 1;
+  if (options_.hears_errors)
+    ::setsockopt(fd_.Get(), family_ == AF_INET ? SOL_IP : SOL_IPV6,
+                 family_ == AF_INET ? IP_RECVERR : IPV6_RECVERR, &on, sizeof(on));
   if (!options_.bind && options_.bind_port == 0) return;
+  ::setsockopt(fd_.Get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));  // the last test's may be in TIME_WAIT
   Address any;
   if (family_ == AF_INET) any.raw.words[2] = IP_ADDR_V4_PREFIX;
   SocketAddress local = SocketAddress::Of({options_.bind.value_or(any), options_.bind_port}, family_);
@@ -147,6 +155,13 @@ Client::Client(const Namespace& netns, Proto proto, Family family, ClientOptions
 bool Client::Ready(short events, std::chrono::milliseconds timeout) const {
   pollfd wait{fd_.Get(), events, 0};
   return ::poll(&wait, 1, static_cast<int>(timeout.count())) > 0;
+}
+
+// The error that a call ended with; its queued copy goes, or the socket would stay ready for ever.
+int Client::Failed(int error) const {
+  char ignored[512];
+  if (options_.hears_errors) ::recv(fd_.Get(), ignored, sizeof(ignored), MSG_ERRQUEUE | MSG_DONTWAIT);
+  return error;
 }
 
 int Client::PendingError() const {
@@ -163,27 +178,27 @@ int Client::Connect(const Target& to) {
 }
 
 int Client::Send(std::string_view text) {
-  return ::send(fd_.Get(), text.data(), text.size(), MSG_NOSIGNAL) < 0 ? errno : 0;
+  return ::send(fd_.Get(), text.data(), text.size(), MSG_NOSIGNAL) < 0 ? Failed(errno) : 0;
 }
 
 int Client::SendTo(const Target& to, std::string_view text) {
   SocketAddress remote = SocketAddress::Of(to, family_);
   const ssize_t sent =
       ::sendto(fd_.Get(), text.data(), text.size(), MSG_NOSIGNAL, remote.Raw(), remote.length);
-  return sent < 0 ? errno : 0;
+  return sent < 0 ? Failed(errno) : 0;
 }
 
 Outcome Client::Receive() {
-  char buffer[2048];
+  std::string buffer(proto_ == Proto::kTcp ? 2048 : 65536, '\0');
   SocketAddress from;
   if (!Ready(POLLIN, options_.timeout)) return Ended(ETIMEDOUT);
-  const ssize_t length = ::recvfrom(fd_.Get(), buffer, sizeof(buffer), 0, from.Raw(), &from.length);
-  if (length < 0) return Ended(errno);
+  const ssize_t length = ::recvfrom(fd_.Get(), buffer.data(), buffer.size(), 0, from.Raw(), &from.length);
+  if (length < 0) return Ended(Failed(errno));
   if (length == 0 && proto_ == Proto::kTcp) return Ended(ECONNRESET);
   Outcome outcome;
   outcome.end = End::kReached;
   outcome.peer = proto_ == Proto::kTcp ? Peer() : from.ToTarget();
-  ReadAnswer({buffer, static_cast<size_t>(length)}, outcome);
+  ReadAnswer({buffer.data(), static_cast<size_t>(length)}, outcome);
   return outcome;
 }
 
@@ -195,6 +210,43 @@ Outcome Client::Ask(std::string_view text) {
 Outcome Client::AskAt(const Target& to, std::string_view text) {
   const int error = SendTo(to, text);
   return error ? Ended(error) : Receive();
+}
+
+std::optional<std::string> Client::Exchange(size_t bytes) {
+  std::string out(bytes, '\0');
+  uint32_t state = 1;  // xorshift: a block out of place is noticed
+  for (char& byte : out) {
+    state ^= state << 13;
+    state ^= state >> 17;
+    state ^= state << 5;
+    byte = static_cast<char>(state);
+  }
+  std::string back;
+  char buffer[65536];
+  for (size_t sent = 0; back.size() < bytes;) {
+    const short events = static_cast<short>(sent < bytes ? POLLIN | POLLOUT : POLLIN);
+    if (!Ready(events, options_.timeout))
+      return fmt::format("nothing moved after {} bytes out and {} back", sent, back.size());
+    const ssize_t length = ::recv(fd_.Get(), buffer, sizeof(buffer), 0);
+    if (length > 0) back.append(buffer, static_cast<size_t>(length));
+    if (length == 0 || (length < 0 && errno != EAGAIN))
+      return fmt::format("ended after {} bytes back: {}", back.size(),
+                         length ? std::strerror(errno) : "closed");
+    const ssize_t more = ::send(fd_.Get(), out.data() + sent, bytes - sent, MSG_NOSIGNAL);
+    if (more > 0) sent += static_cast<size_t>(more);
+  }
+  if (back == out) return std::nullopt;
+  const size_t first = static_cast<size_t>(std::ranges::mismatch(back, out).in1 - back.begin());
+  return fmt::format("what came back differs from byte {} on", first);
+}
+
+int Client::PathMtu() const {
+  int mtu = 0;
+  socklen_t length = sizeof(mtu);
+  return ::getsockopt(fd_.Get(), family_ == AF_INET ? SOL_IP : SOL_IPV6,
+                      family_ == AF_INET ? IP_MTU : IPV6_MTU, &mtu, &length) == 0
+             ? mtu
+             : -errno;
 }
 
 bool Client::EndedWithin(std::chrono::milliseconds within) {
@@ -228,6 +280,29 @@ Outcome SendOne(const Namespace& netns, const Target& to, const ClientOptions& o
   Outcome outcome = client.AskAt(to, "?");
   outcome.took = std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - start);
   return outcome;
+}
+
+bool Ping(const Namespace& netns, std::string_view to, size_t bytes, std::chrono::milliseconds timeout) {
+  const auto address = Address::Parse(to);
+  if (!address) throw std::invalid_argument(std::string(to));
+  const bool v4 = address->GetFamily() == Family::kIpv4;
+  const int family = v4 ? AF_INET : AF_INET6;
+  const int protocol = v4 ? int{IPPROTO_ICMP} : int{IPPROTO_ICMPV6};
+  const Fd fd = Sandbox::Get().Socket(netns, family, SOCK_DGRAM, protocol);
+  // Type, code, and what the kernel fills in: checksum and identifier; then a sequence number, and the bytes.
+  std::string request(8, '\0');
+  request[0] = v4 ? ICMP_ECHO : static_cast<char>(ICMP6_ECHO_REQUEST);
+  for (size_t i = 0; i < bytes; ++i) request += static_cast<char>(i);
+  SocketAddress remote = SocketAddress::Of({*address, 0}, family);
+  if (::sendto(fd.Get(), request.data(), request.size(), 0, remote.Raw(), remote.length) < 0) return false;
+  pollfd wait{fd.Get(), POLLIN, 0};
+  if (::poll(&wait, 1, static_cast<int>(timeout.count())) <= 0) return false;
+  std::string answer(65536, '\0');
+  SocketAddress from;
+  const ssize_t length = ::recvfrom(fd.Get(), answer.data(), answer.size(), 0, from.Raw(), &from.length);
+  answer.resize(length < 0 ? 0 : static_cast<size_t>(length));
+  return answer.size() == request.size() && answer.substr(8) == request.substr(8) &&
+         from.ToTarget().address == *address;
 }
 
 }  // namespace fairlead::test

@@ -47,6 +47,8 @@ struct ClientOptions {
   uint16_t bind_port = 0;
   std::chrono::milliseconds timeout{2000};  // for connect and for an answer
   bool mapped = false;                      // IPv4 through an IPv6 socket
+  bool unseen = false;        // by the socket hooks, as the sockets of a virtual machine in a pod are
+  bool hears_errors = false;  // an unconnected UDP socket learns of ICMP errors too (IP_RECVERR)
 };
 
 enum class End {
@@ -85,6 +87,11 @@ class Client {
   // Sends `text` and waits for its answer.
   Outcome Ask(std::string_view text);
   Outcome AskAt(const Target& to, std::string_view text);
+  // Sends `bytes` on a stream while as many come back, byte for byte; what went wrong, or
+  // nothing. Comes after the greeting has been received.
+  std::optional<std::string> Exchange(size_t bytes);
+  // What the kernel knows of the path to the peer of a connected socket, in bytes of IP packet.
+  int PathMtu() const;
   // True once the kernel has ended the socket (error or hang-up) within `within`.
   bool EndedWithin(std::chrono::milliseconds within);
 
@@ -95,6 +102,7 @@ class Client {
  private:
   bool Ready(short events, std::chrono::milliseconds timeout) const;
   int PendingError() const;
+  int Failed(int error) const;
 
   Fd fd_;
   Proto proto_;
@@ -106,5 +114,9 @@ class Client {
 Outcome Connect(const Namespace& netns, Proto proto, const Target& to, const ClientOptions& options = {});
 // The same with one datagram of an unconnected socket.
 Outcome SendOne(const Namespace& netns, const Target& to, const ClientOptions& options = {});
+
+// True if an echo request of `bytes` bytes to `to` was answered by `to` itself, with the same bytes, in time.
+bool Ping(const Namespace& netns, std::string_view to, size_t bytes = 56,
+          std::chrono::milliseconds timeout = std::chrono::seconds(1));
 
 }  // namespace fairlead::test

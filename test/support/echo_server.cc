@@ -11,24 +11,26 @@
 
 #include <fmt/format.h>
 
+#include "test/support/sandbox.h"
+
 namespace fairlead::test {
 
 struct EchoServer::Socket {
   enum class Kind { kListener, kConnection, kDatagrams };
   Kind kind;
   Fd fd;
-  std::string own;  // ip:port it serves
+  std::string own;       // ip:port it serves
+  std::string unsent{};  // of a connection
 };
 
 namespace {
 
 Fd Bound(const Namespace& netns, const Target& at, int type) {
-  const NetnsScope inside(netns);
   const int family = at.address.GetFamily() == Family::kIpv4 ? AF_INET : AF_INET6;
-  Fd fd(::socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  Fd fd = Sandbox::Get().Socket(netns, family, type | SOCK_NONBLOCK);
   const int on = 1;
   SocketAddress local = SocketAddress::Of(at, family);
-  if (fd && ::setsockopt(fd.Get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+  if (::setsockopt(fd.Get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
       ::bind(fd.Get(), local.Raw(), local.length) == 0 &&
       (type != SOCK_STREAM || ::listen(fd.Get(), 1024) == 0))
     return fd;
@@ -115,7 +117,7 @@ void EchoServer::Accept(const Socket& listener) {
 }
 
 void EchoServer::Answer(const Socket& datagrams) {
-  char buffer[2048];
+  static char buffer[65536];  // one thread serves
   SocketAddress peer;
   const ssize_t length = ::recvfrom(datagrams.fd.Get(), buffer, sizeof(buffer), 0, peer.Raw(), &peer.length);
   if (length < 0) return;  // an ICMP error of an earlier answer, or nothing any more
@@ -125,14 +127,24 @@ void EchoServer::Answer(const Socket& datagrams) {
   ::sendto(datagrams.fd.Get(), answer.data(), answer.size(), MSG_NOSIGNAL, peer.Raw(), peer.length);
 }
 
-void EchoServer::Echo(const Socket& connection) {
-  char buffer[2048];
-  const ssize_t length = ::recv(connection.fd.Get(), buffer, sizeof(buffer), 0);
-  if (length > 0) {
-    ::send(connection.fd.Get(), buffer, static_cast<size_t>(length), MSG_NOSIGNAL);
-  } else if (length == 0 || errno != EAGAIN) {
-    sockets_.erase(connection.fd.Get());
+// Reads only when nothing is left to send, so that a client that does not read stops being read.
+void EchoServer::Echo(Socket& connection) {
+  const int fd = connection.fd.Get();
+  static char buffer[65536];
+  if (connection.unsent.empty()) {
+    const ssize_t length = ::recv(fd, buffer, sizeof(buffer), 0);
+    if (length == 0 || (length < 0 && errno != EAGAIN)) {
+      sockets_.erase(fd);
+      return;
+    }
+    if (length > 0) connection.unsent.assign(buffer, static_cast<size_t>(length));
   }
+  const ssize_t sent = ::send(fd, connection.unsent.data(), connection.unsent.size(), MSG_NOSIGNAL);
+  if (sent > 0) connection.unsent.erase(0, static_cast<size_t>(sent));
+  epoll_event event{};
+  event.events = connection.unsent.empty() ? EPOLLIN : EPOLLOUT;
+  event.data.fd = fd;
+  ::epoll_ctl(epoll_.Get(), EPOLL_CTL_MOD, fd, &event);
 }
 
 }  // namespace fairlead::test

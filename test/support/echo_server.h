@@ -38,7 +38,7 @@ class EchoServer {
   void Add(std::unique_ptr<Socket> socket);
   void Accept(const Socket& listener);
   void Answer(const Socket& datagrams);
-  void Echo(const Socket& connection);
+  void Echo(Socket& connection);
 
   Fd epoll_, wake_;
   mutable std::mutex mutex_;  // guards sockets_ and counts_

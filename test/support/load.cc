@@ -5,14 +5,15 @@
 
 namespace fairlead::test {
 
-Load::Load(const Namespace& from, Proto proto, Target to, int threads) {
-  for (int i = 0; i < threads; ++i) threads_.emplace_back([this, &from, proto, to] { Run(from, proto, to); });
+Load::Load(const Namespace& from, Proto proto, Target to, int threads, ClientOptions options) {
+  for (int i = 0; i < threads; ++i)
+    threads_.emplace_back([this, &from, proto, to, options] { Run(from, proto, to, options); });
 }
 
-void Load::Run(const Namespace& from, Proto proto, Target to) {
+void Load::Run(const Namespace& from, Proto proto, const Target& to, const ClientOptions& options) {
   while (!ending_) {
     const int number = requests_;
-    Client client(from, proto, to.address.GetFamily());
+    Client client(from, proto, to.address.GetFamily(), options);
     const std::string question = fmt::format("request {}", number);
     Outcome outcome;
     outcome.error = client.Connect(to);

@@ -15,7 +15,7 @@ namespace fairlead::test {
 
 class Load {
  public:
-  Load(const Namespace& from, Proto proto, Target to, int threads = 2);
+  Load(const Namespace& from, Proto proto, Target to, int threads = 2, ClientOptions options = {});
   ~Load() { Stop(); }
   Load(const Load&) = delete;
   Load& operator=(const Load&) = delete;
@@ -27,7 +27,7 @@ class Load {
   std::vector<std::string> Stop();
 
  private:
-  void Run(const Namespace& from, Proto proto, Target to);
+  void Run(const Namespace& from, Proto proto, const Target& to, const ClientOptions& options);
 
   std::atomic<bool> ending_ = false;
   std::atomic<int> requests_ = 0;

@@ -2,6 +2,8 @@
 #include "test/support/netns.h"
 
 #include <fcntl.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <sched.h>
 #include <sys/ioctl.h>
@@ -52,7 +54,7 @@ void Unpin(const std::string& path) {
 
 }  // namespace
 
-Namespace Namespace::Create(std::string name) {
+Namespace Namespace::Create(std::string name, Machine machine) {
   PreparePins();
   const std::string path = fmt::format("{}/{}", kPins, name);
   Fd pin(::open(path.c_str(), O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444));
@@ -64,7 +66,7 @@ Namespace Namespace::Create(std::string name) {
   if (::setns(home.Get(), CLONE_NEWNET) != 0) Throw("return to own network namespace");
   errno = error;
   if (bound != 0) Throw(path);
-  Namespace made(std::move(name), Open(path));
+  Namespace made(std::move(name), Open(path), machine);
   made.Ip("link set lo up\n");
   return made;
 }
@@ -72,6 +74,7 @@ Namespace Namespace::Create(std::string name) {
 Namespace& Namespace::operator=(Namespace&& other) noexcept {
   std::swap(name_, other.name_);
   std::swap(fd_, other.fd_);
+  std::swap(machine_, other.machine_);
   return *this;
 }
 
@@ -86,10 +89,22 @@ void Namespace::Sysctl(std::string_view key, std::string_view value) const {
   if (!fd || ::write(fd.Get(), value.data(), value.size()) < 0) Throw(path);
 }
 
-void Namespace::Ip(std::string_view lines) const {
-  const Finished done = Run({"ip", "-n", name_, "-batch", "-"}, lines);
+void Namespace::Batch(std::vector<std::string> options, std::string_view lines) const {
+  std::vector<std::string> argv{"ip", "-n", name_, "-batch", "-"};
+  argv.insert(argv.begin() + 1, options.begin(), options.end());
+  const Finished done = Run(argv, lines);
   if (done.status != 0)
     throw std::runtime_error(fmt::format("ip -n {} -batch: {}\nof:\n{}", name_, done.output, lines));
+}
+
+void Namespace::NoOffloads(const std::string& device) const {
+  const NetnsScope inside(*this);
+  const Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ethtool_value off{ETHTOOL_STXCSUM, 0};  // segmentation by the device goes with it
+  ifreq request{};
+  device.copy(request.ifr_name, IFNAMSIZ - 1);
+  request.ifr_data = reinterpret_cast<char*>(&off);
+  if (::ioctl(socket.Get(), SIOCETHTOOL, &request) != 0) Throw(fmt::format("{} of {}", device, name_));
 }
 
 void Namespace::AwaitLink(const std::string& device) const {

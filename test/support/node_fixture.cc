@@ -31,7 +31,7 @@ Service Cart(uint16_t node_port) {
 
 void NodeTest::SetUp() {
   if (const auto why = WhyNoLab()) GTEST_SKIP() << *why;
-  lab_.emplace();
+  lab_.emplace(Layout());
   agent_.emplace(*lab_, Arguments());
   agent_->Start();
 }
@@ -55,10 +55,12 @@ Slice NodeTest::CartSlice(std::initializer_list<std::string_view> addresses) {
 std::map<std::string, int> NodeTest::Spread(const Namespace& from, Proto proto, std::string_view to,
                                             int connections, const ClientOptions& options) {
   std::map<std::string, int> spread;
-  for (int i = 0; i < connections; ++i) {
+  const std::string silent(Word(End::kSilent));
+  for (int i = 0; i < connections && spread[silent] < 3; ++i) {  // each silence takes a whole timeout
     const Outcome outcome = Connect(from, proto, At(to), options);
     ++spread[outcome.end == End::kReached ? outcome.backend : std::string(Word(outcome.end))];
   }
+  std::erase_if(spread, [](const auto& end) { return end.second == 0; });
   return spread;
 }
 

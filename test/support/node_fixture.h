@@ -34,12 +34,14 @@ class NodeTest : public testing::Test {
   void SetUp() override;
   void TearDown() override;
   virtual std::vector<std::string> Arguments() const { return {}; }
+  virtual LabOptions Layout() const { return {}; }
 
   Lab& TheLab() { return *lab_; }
   Agent& TheAgent() { return *agent_; }
   const Namespace& Pod() { return lab_->N1().Pod("10.180.0.100"); }    // a client on n1
   const Namespace& Other() { return lab_->N1().Pod("10.180.0.101"); }  // another
   const Namespace& Host() { return lab_->N1().Net(); }                 // n1 itself
+  const Namespace& Outside() { return lab_->Out(); }                   // a client outside the cluster
 
   // A slice of shop/cart with these ready endpoints on port 8080, each on the node of its address, and their
   // servers.

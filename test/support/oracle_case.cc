@@ -2,6 +2,7 @@
 #include "test/support/oracle_case.h"
 
 #include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <regex>
 #include <stdexcept>
@@ -27,10 +28,6 @@ std::string Text(const YAML::Node& node, const char* field, const char* otherwis
 // A field that may be missing; so may `node` itself be.
 YAML::Node Field(const YAML::Node& node, const char* field) {
   return node && node.IsMap() && node[field] ? YAML::Node(node[field]) : YAML::Node();
-}
-
-int Count(const YAML::Node& node, const char* field) {
-  return static_cast<int>(Field(node, field).size());
 }
 
 Strings Words(const YAML::Node& node) {
@@ -72,6 +69,8 @@ OracleFlow ReadFlow(const YAML::Node& node) {
   const YAML::Node nftables = Field(Field(Field(node, "modes"), "nftables"), "expect");
   flow.nftables_rejects = nftables.IsMap() && Text(nftables, "result") == "reject";
   flow.backends = Words(Field(expect, "backends"));
+  flow.masquerade = Text(expect, "masquerade", "false") == "true";
+  flow.masquerade_backends = Words(Field(expect, "masqueradeBackends"));
   flow.sticky = Text(expect, "sticky", "false") == "true";
   flow.same_backend_as = Text(expect, "sameBackendAs", "");
   flow.must_stay_on = Words(Field(expect, "mustStayOn"));
@@ -86,6 +85,46 @@ OracleHttp ReadHttp(const YAML::Node& node) {
   for (const auto& field : Field(node["expect"], "json"))
     http.json[field.first.as<std::string>()] = field.second.as<std::string>();
   return http;
+}
+
+OracleHealthCheck ReadHealthCheck(const YAML::Node& node) {
+  OracleHealthCheck check;
+  check.port = node["port"].as<uint16_t>();
+  const YAML::Node expect = node["expect"];
+  check.closed = Text(expect, "closed", "false") == "true";
+  if (check.closed) return check;
+  check.status = expect["status"].as<int>();
+  check.name_space = Text(expect["service"], "namespace");
+  check.service = Text(expect["service"], "name");
+  check.local_endpoints = Text(expect, "localEndpoints");
+  check.proxy_healthy = Text(expect, "serviceProxyHealthy");
+  for (const auto& header : expect["headers"]) {
+    std::string name = header.first.as<std::string>();
+    std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
+    check.headers[name] = header.second.as<std::string>();
+  }
+  return check;
+}
+
+// Clients of this node's pods are seen at their sockets, others by their packets.
+OracleEntry ReadEntry(const YAML::Node& node, bool kept) {
+  const std::string source = Text(node, "origSrc");
+  OracleEntry entry;
+  entry.client = source.substr(0, source.rfind(':'));
+  entry.from = entry.client.starts_with("10.180.0.") ? OracleFlow::From::kPod : OracleFlow::From::kElsewhere;
+  entry.to = Text(node, "origDst");
+  entry.backend = Text(node, "replySrc");
+  entry.protocol = Text(node, "proto");
+  entry.kept = kept;
+  return entry;
+}
+
+std::vector<OracleEntry> ReadEntries(const YAML::Node& conntrack) {
+  std::vector<OracleEntry> entries;
+  if (Field(Field(conntrack, "modes"), "ebpf").IsMap()) return entries;  // skip, with its reason
+  for (const auto& entry : Field(conntrack, "flushed")) entries.push_back(ReadEntry(entry, false));
+  for (const auto& entry : Field(conntrack, "kept")) entries.push_back(ReadEntry(entry, true));
+  return entries;
 }
 
 std::string Identity(const std::string& kind, const std::string& name_space, const std::string& name) {
@@ -108,9 +147,11 @@ OracleStep ReadChecks(const YAML::Node& node, OracleObjects objects) {
   step.objects = std::move(objects);
   for (const auto& flow : Field(node, "flows")) step.flows.push_back(ReadFlow(flow));
   for (const auto& http : Field(node, "http")) step.http.push_back(ReadHttp(http));
-  step.health_checks = Count(node, "healthChecks");
-  step.metrics = Count(node, "metrics");
-  step.conntrack = Count(Field(node, "conntrack"), "flushed") + Count(Field(node, "conntrack"), "kept");
+  for (const auto& check : Field(node, "healthChecks")) step.health_checks.push_back(ReadHealthCheck(check));
+  for (const auto& metric : Field(node, "metrics"))
+    step.metrics.push_back(
+        {Text(metric, "name"), metric["internal"].as<int>(), metric["external"].as<int>()});
+  step.entries = ReadEntries(Field(node, "conntrack"));
   return step;
 }
 

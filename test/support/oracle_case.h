@@ -29,6 +29,8 @@ struct OracleFlow {
   // cluster IP).
   bool nftables_rejects = false;
   std::vector<std::string> backends;  // ip:port
+  bool masquerade = false;
+  std::vector<std::string> masquerade_backends;  // masqueraded towards these whatever `masquerade` says
   bool sticky = false;
   std::string same_backend_as;            // name of an earlier flow
   std::vector<std::string> must_stay_on;  // ip:port
@@ -41,6 +43,29 @@ struct OracleHttp {
   std::map<std::string, std::string> json;  // top-level fields of the body
 };
 
+// A health check node port of n1.
+struct OracleHealthCheck {
+  uint16_t port = 0;
+  bool closed = false;  // nobody listens; the rest is then empty
+  int status = 0;
+  std::map<std::string, std::string> headers;  // names in lower case
+  std::string name_space, service;
+  std::string local_endpoints, proxy_healthy;  // as the body has them
+};
+
+// A flow from before the step to a backend, and whether the step leaves it there.
+struct OracleEntry {
+  OracleFlow::From from = OracleFlow::From::kElsewhere;
+  std::string client, to, backend, protocol;  // client: address; to, backend: ip:port
+  bool kept = false;
+};
+
+// A gauge with label traffic_policy, summed over its other labels.
+struct OracleMetric {
+  std::string name;  // without prefix kubeproxy_
+  int internal = 0, external = 0;
+};
+
 // An object by what identifies it: kind, namespace, name.
 using OracleObjects = std::map<std::string, YAML::Node>;
 
@@ -49,7 +74,9 @@ struct OracleStep {
   OracleObjects objects;  // the whole state after the step
   std::vector<OracleFlow> flows;
   std::vector<OracleHttp> http;
-  int health_checks = 0, conntrack = 0, metrics = 0;  // how many of each it has
+  std::vector<OracleHealthCheck> health_checks;
+  std::vector<OracleEntry> entries;
+  std::vector<OracleMetric> metrics;
 };
 
 struct OracleCluster {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "test/support/oracle_runner.h"
 
-#include <algorithm>
+#include <charconv>
 #include <set>
 
 #include <fmt/format.h>
@@ -11,51 +11,57 @@ namespace fairlead::test {
 namespace {
 
 using std::chrono::milliseconds;
-using Failure = std::optional<std::string>;
 
 constexpr milliseconds kSilence{200};    // this long without an answer, where none should come, is none
 constexpr milliseconds kPatience{2000};  // with an answer that should come
-constexpr milliseconds kAtOnce{500};     // a reject comes within: before a SYN is sent again (1 s)
 constexpr int kTriesPerBackend = 32;     // all of n backends are seen, but for odds below 1e-8
 constexpr int kFewestTries = 6;
 
-Proto ProtoOf(const OracleFlow& flow) {
-  return flow.protocol == "UDP" ? Proto::kUdp : Proto::kTcp;
-}
-
-// Section 13 of the semantics: an undefined port of a cluster IP is rejected rather than let through.
-OracleFlow::Expect ExpectedInEbpf(const OracleFlow& flow) {
-  return flow.expect == OracleFlow::Expect::kPassthrough && flow.nftables_rejects
-             ? OracleFlow::Expect::kReject
-             : flow.expect;
-}
-
-bool Holds(const std::vector<std::string>& list, const std::string& word) {
-  return std::ranges::find(list, word) != list.end();
+Proto ProtoOf(const std::string& word) {
+  return word == "UDP" ? Proto::kUdp : Proto::kTcp;
 }
 
 std::string Part(int count, std::string_view one, std::string_view many) {
   return count == 0 ? "" : fmt::format("{} {}", count, count == 1 ? one : many);
 }
 
+// The sum of the samples of `metric` with this traffic_policy.
+double SumOf(const std::string& exposition, const std::string& metric, std::string_view policy) {
+  double sum = 0;
+  for (size_t line = 0; line < exposition.size();) {
+    const size_t end = std::min(exposition.find('\n', line), exposition.size());
+    const std::string_view sample(exposition.data() + line, end - line);
+    line = end + 1;
+    if (!sample.starts_with(metric + "{") ||
+        sample.find(fmt::format("traffic_policy=\"{}\"", policy)) == std::string_view::npos)
+      continue;
+    double value = 0;
+    std::from_chars(sample.data() + sample.rfind(' ') + 1, sample.data() + sample.size(), value);
+    sum += value;
+  }
+  return sum;
+}
+
 }  // namespace
 
 OracleCount& OracleCount::operator+=(const OracleCount& other) {
-  flows += other.flows;
-  http += other.http;
-  elsewhere += other.elsewhere;
-  sctp += other.sctp;
+  at_sockets += other.at_sockets;
+  from_elsewhere += other.from_elsewhere;
+  entries += other.entries;
   health_checks += other.health_checks;
-  conntrack += other.conntrack;
+  http += other.http;
   metrics += other.metrics;
+  sctp += other.sctp;
   return *this;
 }
 
-std::string OracleCount::NotJudged() const {
-  std::vector<std::string> parts{
-      Part(elsewhere, "flow from elsewhere", "flows from elsewhere"), Part(sctp, "SCTP flow", "SCTP flows"),
-      Part(health_checks, "health check node port", "health check node ports"),
-      Part(conntrack, "conntrack entry", "conntrack entries"), Part(metrics, "metric", "metrics")};
+std::string OracleCount::ToString() const {
+  std::vector<std::string> parts{Part(at_sockets, "flow of this node", "flows of this node"),
+                                 Part(from_elsewhere, "flow from elsewhere", "flows from elsewhere"),
+                                 Part(entries, "conntrack entry", "conntrack entries"),
+                                 Part(health_checks, "health check node port", "health check node ports"),
+                                 Part(http, "http check", "http checks"),
+                                 Part(metrics, "metric", "metrics")};
   std::erase(parts, "");
   return fmt::format("{}", fmt::join(parts, ", "));
 }
@@ -68,123 +74,168 @@ std::vector<std::string> OracleRunner::Play(const OracleCase& played) {
 }
 
 void OracleRunner::PlayStep(const OracleStep& step) {
+  const size_t before = failures_.size();
+  std::vector<Standing> standing;
+  for (const auto& entry : step.entries) standing.push_back(Establish(entry));
   for (const auto& [address, port] : EndpointsOf(step.objects))
     lab_.Serve(AddressPort(*Address::Parse(address), port));
   agent_.Apply("cluster.json", ToJsonList(step.objects));
-  const size_t before = failures_.size();
+  for (auto& flow : standing) {
+    ++count_.entries;
+    if (const Failure failure = JudgeStanding(flow))
+      Fail(fmt::format("entry {} {} to {}: {}", flow.entry->protocol, flow.entry->client, flow.entry->to,
+                       *failure));
+  }
   for (const auto& flow : step.flows) PlayFlow(flow);
+  for (const auto& check : step.health_checks) PlayHealthCheck(check);
   for (const auto& http : step.http) PlayHttp(http);
+  for (const auto& metric : step.metrics) PlayMetric(metric);
   if (!step.name.empty()) {
     for (size_t i = before; i < failures_.size(); ++i) failures_[i] = step.name + ": " + failures_[i];
   }
-  count_.health_checks += step.health_checks;
-  count_.conntrack += step.conntrack;
-  count_.metrics += step.metrics;
 }
 
 void OracleRunner::PlayFlow(const OracleFlow& flow) {
-  if (flow.from == OracleFlow::From::kElsewhere) {
-    ++count_.elsewhere;
-    return;
-  }
   if (flow.protocol == "SCTP") {
     ++count_.sctp;
     return;
   }
-  ++count_.flows;
+  ++(FromElsewhere(flow) ? count_.from_elsewhere : count_.at_sockets);
   const Failure failure =
-      flow.expect == OracleFlow::Expect::kBackends ? PlayBackends(flow) : JudgeUnreached(flow, Try(flow));
-  if (failure)
-    failures_.push_back(fmt::format("{} to {} {}: {}", flow.name, flow.protocol, flow.to, *failure));
+      flow.expect == OracleFlow::Expect::kBackends ? PlayBackends(flow) : PlayUnreached(flow);
+  if (failure) Fail(fmt::format("{} to {} {}: {}", flow.name, flow.protocol, flow.to, *failure));
 }
 
-const Namespace& OracleRunner::HomeOf(const OracleFlow& flow) {
-  return flow.from == OracleFlow::From::kPod ? lab_.HomeOf(*Address::Parse(flow.from_ip)) : lab_.N1().Net();
+const Namespace& OracleRunner::HomeOf(OracleFlow::From from, const std::string& ip) {
+  const bool host = from == OracleFlow::From::kNode || from == OracleFlow::From::kLocalhost;
+  return host ? lab_.N1().Net() : lab_.HomeOf(*Address::Parse(ip));
 }
 
-Client& OracleRunner::KeptSocket(const OracleFlow& flow, const Namespace& netns) {
+ClientOptions OracleRunner::OptionsOf(const OracleFlow& flow, milliseconds timeout) const {
+  ClientOptions options;
+  options.bind_port = flow.from_port;
+  options.timeout = timeout;
+  if (FromElsewhere(flow)) {
+    options.bind = *Address::Parse(flow.from_ip);
+    options.hears_errors = flow.same_socket;
+  }
+  return options;
+}
+
+Client& OracleRunner::KeptSocket(const OracleFlow& flow) {
   auto& socket = sockets_[flow.name];
   if (!socket) {
     const Target to = Target::Parse(flow.to);
-    socket = std::make_unique<Client>(netns, ProtoOf(flow), to.address.GetFamily(),
-                                      ClientOptions{.bind_port = flow.from_port, .timeout = kPatience});
+    socket = std::make_unique<Client>(HomeOf(flow.from, flow.from_ip), ProtoOf(flow.protocol),
+                                      to.address.GetFamily(), OptionsOf(flow, kPatience));
   }
   return *socket;
 }
 
-OracleRunner::Seen OracleRunner::Try(const OracleFlow& flow) {
-  const Namespace& netns = HomeOf(flow);
+OracleSeen OracleRunner::Try(const OracleFlow& flow) {
+  const Namespace& netns = HomeOf(flow.from, flow.from_ip);
   const Target to = Target::Parse(flow.to);
-  Capture capture(netns);
-  Seen seen;
+  const Proto proto = ProtoOf(flow.protocol);
+  Capture here(netns), on_n1(lab_.N1().Net());
+  OracleSeen seen;
   if (flow.same_socket) {
-    seen.outcome = KeptSocket(flow, netns).AskAt(to, "?");
+    seen.outcome = KeptSocket(flow).AskAt(to, "?");
   } else {
     const auto timeout = flow.expect == OracleFlow::Expect::kBackends ? kPatience : kSilence;
-    seen.outcome = Connect(netns, ProtoOf(flow), to, {.bind_port = flow.from_port, .timeout = timeout});
+    seen.outcome = Connect(netns, proto, to, OptionsOf(flow, timeout));
   }
-  seen.packets = capture.Take(ProtoOf(flow), to);
+  seen.packets = here.Take(proto, to);
+  if (FromElsewhere(flow)) seen.forwarded = on_n1.TakeSent(proto, to);
   return seen;
 }
 
 Failure OracleRunner::PlayBackends(const OracleFlow& flow) {
+  if (FromElsewhere(flow) && !flow.masquerade) lab_.AnswerThroughN1(*Address::Parse(flow.from_ip));
   std::set<std::string> reached;
   const size_t wanted = flow.sticky || flow.same_socket ? 1 : flow.backends.size();
   const int most = kTriesPerBackend * static_cast<int>(wanted);
   for (int i = 0; i < most && (i < kFewestTries || reached.size() < wanted); ++i) {
-    const Seen seen = Try(flow);
-    if (const Failure failure = JudgeReached(flow, seen)) return failure;
+    const OracleSeen seen = Try(flow);
+    if (const Failure failure = JudgeReached(lab_, flow, seen)) return failure;
     reached.insert(seen.outcome.backend);
+    if (!flow.sticky) continue;
+    const auto known = stuck_.find(flow.same_backend_as);
+    if (known != stuck_.end() && known->second != seen.outcome.backend)
+      return fmt::format("expected the backend of {}, {}, {}", flow.same_backend_as, known->second,
+                         seen.outcome.ToString());
+    stuck_[flow.name] = seen.outcome.backend;
   }
   if (reached.size() == wanted) return std::nullopt;
   return fmt::format("expected {} of [{}], reached [{}]", wanted, fmt::join(flow.backends, " "),
                      fmt::join(reached, " "));
 }
 
-Failure OracleRunner::JudgeReached(const OracleFlow& flow, const Seen& seen) {
-  const Outcome& got = seen.outcome;
-  if (got.end != End::kReached)
-    return fmt::format("expected one of [{}], got {}", fmt::join(flow.backends, " "), got.ToString());
-  if (!Holds(flow.backends, got.backend))
-    return fmt::format("expected one of [{}], {}", fmt::join(flow.backends, " "), got.ToString());
-  if (got.peer.ToString() != flow.to)
-    return fmt::format("expected the peer to be {}, {}", flow.to, got.ToString());
-  // Translated at its socket, a client is seen with an address of its own, whatever the case says of
-  // masquerading.
-  const bool own =
-      flow.from == OracleFlow::From::kPod
-          ? got.source.address.ToString() == flow.from_ip
-          : got.source.address.IsLoopback() || &lab_.HomeOf(got.source.address) == &lab_.N1().Net();
-  if (!own) return fmt::format("expected the client's own source, {}", got.ToString());
-  if (!flow.must_stay_on.empty() && !Holds(flow.must_stay_on, got.backend))
-    return fmt::format("expected to stay on [{}], {}", fmt::join(flow.must_stay_on, " "), got.ToString());
-  if (!flow.sticky) return std::nullopt;
-  const auto known = stuck_.find(flow.same_backend_as);
-  if (known != stuck_.end() && known->second != got.backend)
-    return fmt::format("expected the backend of {}, {}, {}", flow.same_backend_as, known->second,
-                       got.ToString());
-  stuck_[flow.name] = got.backend;
-  return std::nullopt;
+// What passes to an address of n1 itself must find somebody there, or it would look like a reject.
+Failure OracleRunner::PlayUnreached(const OracleFlow& flow) {
+  const Target to = Target::Parse(flow.to);
+  const bool serve = FromElsewhere(flow) && ExpectedInEbpf(flow) == OracleFlow::Expect::kPassthrough &&
+                     lab_.IsOfN1(to.address);
+  if (serve) lab_.Serve(flow.to);
+  const Failure failure = JudgeUnreached(lab_, flow, Try(flow));
+  if (serve) lab_.Servers().Stop(to);
+  return failure;
 }
 
-Failure OracleRunner::JudgeUnreached(const OracleFlow& flow, const Seen& seen) const {
-  const Outcome& got = seen.outcome;
-  switch (ExpectedInEbpf(flow)) {
-    case OracleFlow::Expect::kReject:
-      if (got.end != End::kRefused || got.took > kAtOnce)
-        return "expected a reject at once, got " + got.ToString();
-      if (seen.packets > 0) return std::string("expected a reject at the socket, but a packet left");
-      return std::nullopt;
-    case OracleFlow::Expect::kDrop:
-      if (got.end != End::kUnreachable && got.end != End::kSilent)
-        return "expected a drop, got " + got.ToString();
-      if (seen.packets > 0) return std::string("expected a drop at the socket, but a packet left");
-      return std::nullopt;
-    default:
-      if (got.end == End::kReached && got.backend != flow.to)
-        return "expected no translation, got " + got.ToString();
-      if (seen.packets == 0) return "expected a packet to leave as it was, got " + got.ToString();
-      return std::nullopt;
+// Tries clients until one has the entry's backend; each has a flow of its own.
+OracleRunner::Standing OracleRunner::Establish(const OracleEntry& entry) {
+  const Target to = Target::Parse(entry.to);
+  const Namespace& netns = HomeOf(entry.from, entry.client);
+  ClientOptions options;
+  options.timeout = kSilence;
+  if (entry.from == OracleFlow::From::kElsewhere) options.bind = *Address::Parse(entry.client);
+  const Proto proto = ProtoOf(entry.protocol);
+  for (int i = 0; i < 2 * kTriesPerBackend; ++i) {
+    auto client = std::make_unique<Client>(netns, proto, to.address.GetFamily(), options);
+    if (client->Connect(to) != 0) continue;
+    const Outcome got = proto == Proto::kTcp ? client->Receive() : client->Ask("?");
+    if (got.backend == entry.backend) return {&entry, std::move(client)};
+  }
+  return {&entry, nullptr};
+}
+
+Failure OracleRunner::JudgeStanding(Standing& standing) const {
+  const OracleEntry& entry = *standing.entry;
+  if (!standing.client) return fmt::format("expected a flow to {} before the step, none came", entry.backend);
+  const Outcome got = standing.client->Ask("still there?");
+  // An established stream answers with an echo only from the server it began with.
+  const bool stays = got.end == End::kReached && (got.backend.empty() || got.backend == entry.backend);
+  if (stays == entry.kept) return std::nullopt;
+  return fmt::format("expected it {} {}, {}", entry.kept ? "to stay on" : "to leave", entry.backend,
+                     got.ToString());
+}
+
+void OracleRunner::PlayHealthCheck(const OracleHealthCheck& check) {
+  ++count_.health_checks;
+  const HttpAnswer got =
+      HttpGet(lab_.Out(), Target::Parse(fmt::format("{}:{}", lab_.N1().Ip(), check.port)), "/");
+  const auto wrong = [&](const std::string& what) {
+    Fail(fmt::format("health check node port {}: expected {}, got {} {}", check.port, what, got.status,
+                     got.body));
+  };
+  if (check.closed) {
+    if (got.status != 0) wrong("nobody");
+    return;
+  }
+  if (got.status != check.status) return wrong(std::to_string(check.status));
+  for (const auto& [name, value] : check.headers) {
+    const auto found = got.headers.find(name);
+    if (found == got.headers.end() || found->second != value) wrong(fmt::format("{}: {}", name, value));
+  }
+  try {
+    const YAML::Node body = YAML::Load(got.body);  // JSON is YAML
+    if (body["service"]["namespace"].Scalar() != check.name_space ||
+        body["service"]["name"].Scalar() != check.service ||
+        body["localEndpoints"].Scalar() != check.local_endpoints ||
+        body["serviceProxyHealthy"].Scalar() != check.proxy_healthy)
+      wrong(fmt::format("{}/{} with {} endpoints, healthy {}", check.name_space, check.service,
+                        check.local_endpoints, check.proxy_healthy));
+  } catch (const YAML::Exception& e) {
+    wrong(fmt::format("a body of JSON ({})", e.what()));
   }
 }
 
@@ -192,22 +243,29 @@ void OracleRunner::PlayHttp(const OracleHttp& http) {
   ++count_.http;
   const HttpAnswer got =
       HttpGet(lab_.N1().Net(), Target::Parse(fmt::format("{}:{}", lab_.N1().Ip(), http.port)), http.path);
-  if (got.status != http.status) {
-    failures_.push_back(
-        fmt::format("{}: expected {}, got {} {}", http.path, http.status, got.status, got.body));
-    return;
-  }
+  if (got.status != http.status)
+    return Fail(fmt::format("{}: expected {}, got {} {}", http.path, http.status, got.status, got.body));
   YAML::Node body;
   try {
     body = YAML::Load(got.body);  // JSON is YAML
   } catch (const YAML::Exception& e) {
-    failures_.push_back(fmt::format("{}: the body does not parse: {}: {}", http.path, e.what(), got.body));
-    return;
+    return Fail(fmt::format("{}: the body does not parse: {}: {}", http.path, e.what(), got.body));
   }
   for (const auto& [field, value] : http.json) {
     if (!body.IsMap() || !body[field] || !body[field].IsScalar() || body[field].Scalar() != value)
-      failures_.push_back(fmt::format("{}: expected {} {}, got {}", http.path, field, value, got.body));
+      Fail(fmt::format("{}: expected {} {}, got {}", http.path, field, value, got.body));
   }
+}
+
+void OracleRunner::PlayMetric(const OracleMetric& metric) {
+  ++count_.metrics;
+  const std::string exposition = agent_.Metrics("/metrics").body;
+  const std::string name = "kubeproxy_" + metric.name;
+  const auto internal = static_cast<int>(SumOf(exposition, name, "internal"));
+  const auto external = static_cast<int>(SumOf(exposition, name, "external"));
+  if (internal == metric.internal && external == metric.external) return;
+  Fail(fmt::format("{}: expected {} internal and {} external, got {} and {}", name, metric.internal,
+                   metric.external, internal, external));
 }
 
 }  // namespace fairlead::test

@@ -1,56 +1,62 @@
 // SPDX-License-Identifier: Apache-2.0
-// Plays an oracle case on real sockets of one node: applies its states to an agent, sends the flows that
-// start on the node, and compares under the rules of ebpf mode. Flows that arrive from elsewhere are counted,
-// not judged.
+// Plays an oracle case on real sockets: applies its states to an agent on n1, sends its flows from where they
+// start, asks the node's servers, and has the judge (oracle_judge.h) compare.
 #pragma once
 
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "test/support/agent.h"
 #include "test/support/capture.h"
 #include "test/support/oracle_case.h"
+#include "test/support/oracle_judge.h"
 
 namespace fairlead::test {
 
 // What a case held, by how it was treated.
 struct OracleCount {
-  int flows = 0, http = 0;                                                     // judged
-  int elsewhere = 0, sctp = 0, health_checks = 0, conntrack = 0, metrics = 0;  // not judged
+  int at_sockets = 0, from_elsewhere = 0;  // flows judged, by where they are translated
+  int entries = 0, health_checks = 0, http = 0, metrics = 0;
+  int sctp = 0;  // flows not judged
 
-  int Judged() const { return flows + http; }
+  int Judged() const { return at_sockets + from_elsewhere + entries + health_checks + http + metrics; }
   OracleCount& operator+=(const OracleCount& other);
-  std::string NotJudged() const;  // "12 flows from elsewhere, 1 SCTP flow", empty for none
+  std::string ToString() const;  // of what was judged
 };
 
 class OracleRunner {
  public:
   OracleRunner(Lab& lab, Agent& agent) : lab_(lab), agent_(agent) {}
 
-  // Failures as sentences: "step/flow: expected ..., got ...". Leaves no object behind.
+  // Failures as sentences: "step: flow: expected ..., got ...". Leaves no object behind.
   std::vector<std::string> Play(const OracleCase& played);
   const OracleCount& Count() const { return count_; }
 
  private:
-  struct Seen {
-    Outcome outcome;
-    int packets = 0;  // to the flow's own destination, on any device of the client's namespace
+  // A flow that stands on its backend when a step begins.
+  struct Standing {
+    const OracleEntry* entry;
+    std::unique_ptr<Client> client;  // null: none came to stand on it
   };
 
   void PlayStep(const OracleStep& step);
   void PlayFlow(const OracleFlow& flow);
+  void PlayHealthCheck(const OracleHealthCheck& check);
   void PlayHttp(const OracleHttp& http);
-  Seen Try(const OracleFlow& flow);
-  Client& KeptSocket(const OracleFlow& flow, const Namespace& netns);
-  const Namespace& HomeOf(const OracleFlow& flow);
+  void PlayMetric(const OracleMetric& metric);
+  Failure PlayBackends(const OracleFlow& flow);
+  Failure PlayUnreached(const OracleFlow& flow);
+  OracleSeen Try(const OracleFlow& flow);
+  Client& KeptSocket(const OracleFlow& flow);
+  const Namespace& HomeOf(OracleFlow::From from, const std::string& ip);
+  // The client's options: an address where its host has several.
+  ClientOptions OptionsOf(const OracleFlow& flow, std::chrono::milliseconds timeout) const;
 
-  // What is wrong with one try; nothing if it is as expected.
-  std::optional<std::string> JudgeReached(const OracleFlow& flow, const Seen& seen);
-  std::optional<std::string> JudgeUnreached(const OracleFlow& flow, const Seen& seen) const;
-  std::optional<std::string> PlayBackends(const OracleFlow& flow);
+  Standing Establish(const OracleEntry& entry);
+  Failure JudgeStanding(Standing& standing) const;
+  void Fail(std::string what) { failures_.push_back(std::move(what)); }
 
   Lab& lab_;
   Agent& agent_;

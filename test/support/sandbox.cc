@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -78,7 +79,10 @@ void SweepAll(const std::string& cgroup_mount) {
   Sweep("/run/netns", kNetns, [](const fs::path& path) { UnpinNamespaces(path.filename().string()); });
   Sweep(kBpffs, kFolder, [](const fs::path& path) { RemoveTree(path); });
   Sweep(fs::temp_directory_path(), kFolder, [](const fs::path& path) { RemoveTree(path); });
-  Sweep(cgroup_mount, kFolder, [](const fs::path& path) { ::rmdir(path.c_str()); });
+  Sweep(cgroup_mount, kFolder, [](const fs::path& path) {
+    ::rmdir((path / "empty").c_str());
+    ::rmdir(path.c_str());
+  });
 }
 
 void MountBpffs() {
@@ -109,8 +113,24 @@ std::string Sandbox::BuildDir() {
   return fs::read_symlink("/proc/self/exe").parent_path().parent_path();
 }
 
-void Sandbox::RemovePins() const {
-  RemoveTree(bpffs_dir_);
+void Sandbox::RemovePins(const std::string& folder) {
+  RemoveTree(folder);
+}
+
+std::string Sandbox::EmptyCgroup() const {
+  const std::string empty = cgroup_ + "/empty";
+  fs::create_directory(empty);
+  return empty;
+}
+
+Fd Sandbox::Socket(const Namespace& netns, int family, int type, int protocol, bool seen) {
+  type |= SOCK_CLOEXEC;
+  if (!seen || netns.OfMachine() == Machine::kOther)
+    return outsider_.Socket(netns.FileDescriptor(), family, type, protocol);
+  const NetnsScope inside(netns);
+  Fd made(::socket(family, type, protocol));
+  if (!made) throw std::runtime_error(fmt::format("socket in {}: {}", netns.Name(), std::strerror(errno)));
+  return made;
 }
 
 Sandbox::Sandbox() {
@@ -142,7 +162,8 @@ Sandbox::Sandbox() {
 }
 
 void Sandbox::TakeDown() const {
-  RemovePins();
+  RemovePins(bpffs_dir_);
+  RemovePins(SecondBpffsDir());
   UnpinNamespaces(fmt::format("{}{}-", kNetns, ::getpid()));
   RemoveTree(scratch_);
   try {
@@ -150,6 +171,7 @@ void Sandbox::TakeDown() const {
   } catch (const std::exception&) {
     return;  // the cgroup cannot go while we are in it
   }
+  ::rmdir((cgroup_ + "/empty").c_str());
   ::rmdir(cgroup_.c_str());
 }
 

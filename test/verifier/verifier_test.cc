@@ -20,8 +20,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include "agent/datapath/ebpf/kernel.h"
-#include "agent/datapath/ebpf/memory_tables.h"
+#include "agent/datapath/ebpf/program_config.h"
+#include "agent/datapath/ebpf/table_set.h"
 #include "agent/options.h"
 #include "fairlead/config.h"
 #include "maps/affinity.h"
@@ -37,7 +37,8 @@ constexpr uint32_t kMostInstructions = 100000;
 struct Configuration {
   const char* name;
   Capacities capacities;
-  uint64_t node_netns_cookie = 1;
+  bool pod_devices_are_pods = false;
+  fairlead::ConntrackOptions conntrack = {};
 };
 
 Capacities Scaled(uint32_t frontends) {
@@ -48,12 +49,13 @@ Capacities Scaled(uint32_t frontends) {
   capacities.ring_slots = frontends * 8;
   capacities.affinity = frontends;
   capacities.source_ranges = frontends;
+  capacities.flows = frontends;
   return capacities;
 }
 
 const std::vector<Configuration> kConfigurations = {
-    {"Smallest", {1, 2, RING_CHUNK_SLOTS, 1, 1, 1}},
-    {"Small", Scaled(256)},
+    {"Smallest", {1, 2, RING_CHUNK_SLOTS, 1, 1, 1, 1}},
+    {"Small", Scaled(256), true, {}},
     {"Default", {}},
     {"Large", Scaled(1U << 20)},
 };
@@ -82,25 +84,25 @@ void SetSizes(bpf_object* object, const Capacities& capacities) {
   }
 }
 
-// The read-only data as the agent fills it before load.
+// The read-only data as the agent fills it before load. An object without configuration has none.
 void SetConfig(bpf_object* object, const Configuration& configuration) {
+  schema tables{};
+  const auto sizes = fairlead::ebpf::TableSizes(configuration.capacities);
+  tables.frontend_slots = sizes.at(frontends_table::kName);
+  tables.flow_sets = sizes.at(conntrack_table::kName);
+  tables.hash_seed = 0x123456789abcdef0ULL;
+  for (auto& key : tables.flow_keys) key = tables.hash_seed | 1;
+  const fairlead_config config = fairlead::ebpf::ProgramConfig(tables, {1, 250}, configuration.conntrack,
+                                                               configuration.pod_devices_are_pods);
   bpf_map* map = nullptr;
   bpf_object__for_each_map(map, object) {
-    if (!std::string_view(bpf_map__name(map)).ends_with(".rodata")) continue;
     size_t size = 0;
     const auto* initial = static_cast<const char*>(bpf_map__initial_value(map, &size));
-    ASSERT_GE(size, sizeof(fairlead_config));
+    if (!std::string_view(bpf_map__name(map)).ends_with(".rodata") || size < sizeof(config)) continue;
     std::vector<char> data(initial, initial + size);
-    fairlead_config config{};
-    config.node_netns_cookie = configuration.node_netns_cookie;
-    config.hash_seed = 0x123456789abcdef0ULL;
-    config.frontend_mask =
-        static_cast<uint32_t>(fairlead::ebpf::MemoryTables::SlotsFor(configuration.capacities.frontends)) - 1;
     std::memcpy(data.data(), &config, sizeof(config));
     ASSERT_EQ(bpf_map__set_initial_value(map, data.data(), size), 0);
-    return;
   }
-  FAIL() << "no read-only data";
 }
 
 class VerifierTest : public testing::TestWithParam<std::tuple<std::filesystem::path, Configuration>> {

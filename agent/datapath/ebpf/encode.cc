@@ -52,6 +52,22 @@ std::vector<plan::Backend> Weighted(const std::vector<plan::Backend>& list) {
   return repeated;
 }
 
+// The flags that both scopes of a frontend have.
+uint8_t FlagsOf(const plan::ServicePort& port, const plan::Frontend& frontend) {
+  uint8_t flags = FRONTEND_LIVE;
+  if (port.affinity_timeout_s != 0) flags |= FRONTEND_AFFINITY;
+  if (port.has_any) flags |= FRONTEND_DROP_IF_EMPTY;
+  if (frontend.masquerade == plan::Masquerade::kAll) flags |= FRONTEND_MASQUERADE;
+  if (frontend.masquerade == plan::Masquerade::kOutside) flags |= FRONTEND_MASQUERADE_OUTSIDE;
+  if (frontend.kind == plan::FrontendKind::kLoadBalancer && port.has_source_ranges) {
+    flags |= FRONTEND_SOURCE_RANGES;
+  }
+  if (frontend.kind != plan::FrontendKind::kClusterIp && port.forwarding == plan::Forwarding::kDsr) {
+    flags |= FRONTEND_DSR;
+  }
+  return flags;
+}
+
 }  // namespace
 
 __be16 PortToWire(uint16_t port) {
@@ -97,26 +113,18 @@ frontend_key AddressKey(const Address& address) {
 
 std::vector<Entry> EncodeEntries(const plan::ServicePort& port) {
   std::vector<Entry> entries;
-  uint8_t common = FRONTEND_LIVE;
-  if (port.affinity_timeout_s != 0) common |= FRONTEND_AFFINITY;
-  auto add = [&](const plan::Frontend& frontend, frontend_scope scope, List list, uint8_t flags) {
-    if (port.has_any) flags |= FRONTEND_DROP_IF_EMPTY;
-    entries.push_back(
-        {FrontendKey(frontend, port.key.protocol, scope), list, static_cast<uint8_t>(common | flags)});
+  auto add = [&](const plan::Frontend& frontend, frontend_scope scope, List list, uint8_t flags = 0) {
+    entries.push_back({FrontendKey(frontend, port.key.protocol, scope), list,
+                       static_cast<uint8_t>(FlagsOf(port, frontend) | flags)});
   };
   for (const plan::Frontend& frontend : port.frontends) {
     if (frontend.kind == plan::FrontendKind::kClusterIp) {
-      add(frontend, SCOPE_CLUSTER, port.internal_local ? List::kLocal : List::kCluster, 0);
-      continue;
-    }
-    uint8_t flags = 0;
-    if (frontend.kind == plan::FrontendKind::kLoadBalancer && port.has_source_ranges)
-      flags |= FRONTEND_SOURCE_RANGES;
-    if (port.external_local) {
-      add(frontend, SCOPE_CLUSTER, List::kCluster, flags | FRONTEND_TWO_SCOPES);
-      add(frontend, SCOPE_EXTERNAL, List::kLocal, flags);
+      add(frontend, SCOPE_CLUSTER, port.internal_local ? List::kLocal : List::kCluster);
+    } else if (port.external_local) {
+      add(frontend, SCOPE_CLUSTER, List::kCluster, FRONTEND_TWO_SCOPES);
+      add(frontend, SCOPE_EXTERNAL, List::kLocal);
     } else {
-      add(frontend, SCOPE_CLUSTER, List::kCluster, flags | FRONTEND_MASQUERADE);
+      add(frontend, SCOPE_CLUSTER, List::kCluster);
     }
   }
   std::sort(entries.begin(), entries.end(),

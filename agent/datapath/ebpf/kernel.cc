@@ -3,6 +3,7 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <fcntl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -11,17 +12,13 @@
 #include <algorithm>
 #include <cstdarg>
 #include <ctime>
-#include <map>
 
 #include "agent/base/log.h"
-#include "agent/datapath/ebpf/memory_tables.h"
-#include "fairlead/config.h"
-#include "fairlead/verdict.h"
+#include "agent/datapath/ebpf/clock.h"
+#include "agent/datapath/ebpf/clsact.h"
+#include "agent/datapath/ebpf/program_config.h"
+#include "agent/datapath/ebpf/verdict_counts.h"
 #include "maps/affinity.h"
-#include "maps/peers.h"
-#include "maps/stream_peers.h"
-#include "sock_lb.skel.h"
-#include "sock_sweep.skel.h"
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
@@ -30,6 +27,8 @@
 namespace fairlead::ebpf {
 
 namespace {
+
+constexpr const char* kExplain = "tc_explain";
 
 int LogLibbpf(libbpf_print_level level, const char* format, va_list args) {
   if (level == LIBBPF_DEBUG && !spdlog::should_log(spdlog::level::trace)) return 0;
@@ -54,80 +53,41 @@ Result<uint64_t> NetnsCookie() {
   return cookie;
 }
 
+Result<NodeConstants> ReadNodeConstants() {
+  auto cookie = NetnsCookie();
+  if (!cookie) return std::unexpected(cookie.error());
+  auto clock = Clock::Open();
+  if (!clock) return std::unexpected(clock.error());
+  return NodeConstants{*cookie, clock->jiffies_per_s()};
+}
+
 uint64_t RandomSeed() {
   uint64_t seed = 0;
   if (::getrandom(&seed, sizeof(seed), 0) != sizeof(seed)) seed = static_cast<uint64_t>(::time(nullptr));
   return seed;
 }
 
+// Tables that hold the plan, or whose rows only mean something beside it, are made anew together; all others
+// go on as they are.
+bool HoldsThePlan(std::string_view table) {
+  static constexpr std::string_view kPlan[] = {
+      frontends_table::kName,       backends_table::kName,      rings_table::kName,
+      services_table::kName,        service_cidrs_table::kName, pod_cidrs_table::kName,
+      source_ranges_table::kName,   affinity_table::kName,      service_traffic_table::kName,
+      backend_traffic_table::kName, schema_table::kName};
+  return std::ranges::find(kPlan, table) != std::end(kPlan);
+}
+
+Fd Duplicate(const Fd& fd) {
+  return Fd(::fcntl(fd.Get(), F_DUPFD_CLOEXEC, 0));
+}
+
 }  // namespace
 
-std::map<std::string, uint32_t, std::less<>> TableSizes(const Capacities& capacities) {
-  return {
-      {frontends_table::kName, static_cast<uint32_t>(MemoryTables::SlotsFor(capacities.frontends))},
-      {backends_table::kName, capacities.backends},
-      {rings_table::kName, capacities.ring_slots / RING_CHUNK_SLOTS},
-      {services_table::kName, capacities.services},
-      {service_traffic_table::kName, capacities.services + 1},
-      {backend_traffic_table::kName, capacities.backends},
-      {affinity_table::kName, capacities.affinity},
-      {source_ranges_table::kName, capacities.source_ranges},
-  };
-}
+Kernel::Kernel(const KernelOptions& options)
+    : pins_(options.bpffs_dir), affinity_capacity_(options.capacities.affinity) {}
 
-struct Kernel::View {
-  std::map<std::string, Fd, std::less<>> fds;
-  SharedArray<frontend_slot> frontends;
-  SharedArray<record> backends;
-  SharedArray<ring_chunk> rings;
-  SharedArray<service_cidr> service_cidrs;
-  SharedArray<traffic> service_traffic;
-  SharedArray<traffic> backend_traffic;
-  KernelTable<services_table> services;
-  KernelTable<source_ranges_table> source_ranges;
-  Tables tables;
-
-  // Maps the arrays of `fds` and sets `tables` up.
-  Result<void> Map(const schema& schema) {
-    Result<void> outcome;
-    auto map = [&]<typename Table, typename Value>(SharedArray<Value>& array, Table) {
-      if (!outcome) return;
-      auto info = GetMapInfo(fds.at(Table::kName).Get());
-      auto mapped =
-          info ? SharedArray<Value>::Map(fds.at(Table::kName).Get(), Table::kName, info->max_entries, true)
-               : std::unexpected(info.error());
-      if (!mapped) {
-        outcome = std::unexpected(mapped.error());
-        return;
-      }
-      array = std::move(*mapped);
-    };
-    map(frontends, frontends_table{});
-    map(backends, backends_table{});
-    map(rings, rings_table{});
-    map(service_cidrs, service_cidrs_table{});
-    map(service_traffic, service_traffic_table{});
-    map(backend_traffic, backend_traffic_table{});
-    if (!outcome) return outcome;
-    services = KernelTable<services_table>(fds.at(services_table::kName).Get());
-    source_ranges = KernelTable<source_ranges_table>(fds.at(source_ranges_table::kName).Get());
-    auto ranges = GetMapInfo(fds.at(source_ranges_table::kName).Get());
-    if (!ranges) return std::unexpected(ranges.error());
-    tables = {
-        schema.hash_seed,         frontends.elements(),       backends.elements(),        rings.elements(),
-        service_cidrs.elements(), service_traffic.elements(), backend_traffic.elements(), &services,
-        &source_ranges,           ranges->max_entries};
-    return {};
-  }
-};
-
-Kernel::Kernel(const KernelOptions& options) : pins_(options.bpffs_dir) {}
-
-Kernel::~Kernel() {
-  if (sweep_link_) bpf_link__destroy(sweep_link_);
-  if (sweep_) sock_sweep::destroy(sweep_);
-  if (programs_) sock_lb::destroy(programs_);
-}
+Kernel::~Kernel() = default;
 
 Result<std::unique_ptr<Kernel>> Kernel::Open(const KernelOptions& options) {
   libbpf_set_print(LogLibbpf);
@@ -148,196 +108,165 @@ Result<std::unique_ptr<Kernel>> Kernel::Open(const KernelOptions& options) {
 }
 
 Result<void> Kernel::Load(const KernelOptions& options) {
-  auto cookie = NetnsCookie();
-  if (!cookie) return std::unexpected(cookie.error());
-  auto sizes = TableSizes(options.capacities);
-  affinity_capacity_ = options.capacities.affinity;
+  auto node = ReadNodeConstants();
+  if (!node) return std::unexpected(node.error());
+  auto objects = Objects::Open(options.xdp);
+  if (!objects) return std::unexpected(objects.error());
+  objects_ = std::move(*objects);
+  objects_->SetSizes(TableSizes(options.capacities));
 
-  programs_ = sock_lb::open();
-  if (!programs_) return FailErrno(errno, "sock_lb: open");
-  sweep_ = sock_sweep::open();
-  if (!sweep_) return FailErrno(errno, "sock_sweep: open");
-
-  // What is pinned, and whether it fits.
-  auto found = std::make_unique<View>();
-  bool same_schema = false;
-  bool fits = false;
-  uint32_t zero = 0;
-  if (Fd pinned = pins_.OpenMap(schema_table::kName); pinned) {
-    same_schema =
-        bpf_map_lookup_elem(pinned.Get(), &zero, &schema_) == 0 && schema_.version == FAIRLEAD_SCHEMA_VERSION;
-    if (!same_schema) {
-      spdlog::warn(
-          "{}: tables of schema {} found, this build has {}: they serve until new ones are complete; "
-          "remembered clients and UDP sockets start afresh",
-          pins_.dir(), schema_.version, FAIRLEAD_SCHEMA_VERSION);
-    }
-    fits = same_schema;
+  std::unique_ptr<TableSet> found = FindPinned();
+  schema old_schema = schema_;
+  TakeSchema(found.get());
+  const auto sizes = objects_->Tables();
+  tables_ = std::make_unique<TableSet>();
+  for (const auto& [name, entries] : sizes) {
+    if (!found || (!adopted_ && HoldsThePlan(name))) continue;
+    const Fd& fd = found->fds.at(name);
+    auto info = GetMapInfo(fd.Get());
+    if (info && info->max_entries == entries) tables_->fds.emplace(name, Duplicate(fd));
   }
-  bpf_map* map = nullptr;
-  bpf_object__for_each_map(map, programs_->obj) {
-    std::string name = bpf_map__name(map);
-    if (bpf_map__is_internal(map)) continue;
-    if (auto it = sizes.find(name); it != sizes.end()) bpf_map__set_max_entries(map, it->second);
-    if (!same_schema) continue;
-    Fd pinned = pins_.OpenMap(name);
-    auto info = pinned ? GetMapInfo(pinned.Get()) : Fail(ErrorKind::kNotFound, "{}: no pin", name);
-    if (!info) {
-      same_schema = fits = false;  // an incomplete set: a start that was cut off, or somebody's hand
-      continue;
-    }
-    if (info->max_entries != bpf_map__max_entries(map)) {
-      spdlog::info("{}: {} entries found, {} configured: the tables are made anew", name, info->max_entries,
-                   bpf_map__max_entries(map));
-      fits = false;
-    }
-    found->fds.emplace(name, std::move(pinned));
-  }
-  adopted_ = fits;
-  if (!fits) {
-    schema_ = {};
-    schema_.version = FAIRLEAD_SCHEMA_VERSION;
-    schema_.frontend_slots = sizes.at(frontends_table::kName);
-    schema_.hash_seed = RandomSeed();
-    for (auto& key : schema_.flow_keys) key = RandomSeed() | 1;
-  }
-  // Socket storage and counters have no size: they go on in any case.
-  bpf_object__for_each_map(map, programs_->obj) {
-    std::string name = bpf_map__name(map);
-    bool carried = fits || name == connected_peer_table::kName || name == datagram_peers_table::kName ||
-                   name == stream_peers_table::kName || name == counters_table::kName;
-    if (!same_schema || !carried || bpf_map__is_internal(map)) continue;
-    if (bpf_map__reuse_fd(map, found->fds.at(name).Get()) != 0) return FailErrno(errno, "{}: reuse", name);
-  }
-
-  programs_->rodata->config.node_netns_cookie = *cookie;
-  programs_->rodata->config.hash_seed = schema_.hash_seed;
-  programs_->rodata->config.frontend_mask = sizes.at(frontends_table::kName) - 1;
-  if (int error = sock_lb::load(programs_); error != 0) return FailErrno(-error, "sock_lb: load");
-
-  view_ = std::make_unique<View>();
-  bpf_object__for_each_map(map, programs_->obj) {
-    view_->fds.emplace(bpf_map__name(map), Fd(::dup(bpf_map__fd(map))));
-  }
-  if (auto mapped = view_->Map(schema_); !mapped) return mapped;
-  tables_ = view_->tables;
-  if (same_schema && !fits) {
-    schema old_schema{};
-    bpf_map_lookup_elem(found->fds.at(schema_table::kName).Get(), &zero, &old_schema);
+  config_ = ProgramConfig(schema_, *node, options.conntrack, options.pod_devices_are_pods);
+  if (auto loaded = objects_->Load(config_, tables_->fds); !loaded) return loaded;
+  if (auto mapped = tables_->Map(schema_); !mapped) return mapped;
+  if (found && !adopted_) {
     if (auto mapped = found->Map(old_schema); !mapped) return mapped;
     old_ = std::move(found);
   }
-
-  bpf_object__for_each_map(map, sweep_->obj) {
-    if (bpf_map__is_internal(map)) continue;
-    if (bpf_map__reuse_fd(map, view_->fds.at(bpf_map__name(map)).Get()) != 0) {
-      return FailErrno(errno, "{}: share", bpf_map__name(map));
-    }
-  }
-  sweep_->rodata->config.hash_seed = schema_.hash_seed;
-  sweep_->rodata->config.frontend_mask = sizes.at(frontends_table::kName) - 1;
-  if (int error = sock_sweep::load(sweep_); error != 0) return FailErrno(-error, "sock_sweep: load");
-  bpf_iter_link_info over{};
-  over.map.map_fd = static_cast<uint32_t>(view_->fds.at(connected_peer_table::kName).Get());
-  bpf_iter_attach_opts iterate{};
-  iterate.sz = sizeof(iterate);
-  iterate.link_info = &over;
-  iterate.link_info_len = sizeof(over);
-  sweep_link_ = bpf_program__attach_iter(sweep_->progs.find_stale, &iterate);
-  if (!sweep_link_) return FailErrno(errno, "sock_sweep: attach");
   return {};
 }
 
-const Tables* Kernel::predecessor() const {
-  return old_ ? &old_->tables : nullptr;
+// The pinned tables, if they are a whole set of this schema; their row of `schema` in schema_. Sets adopted_
+// if all have the size they should.
+std::unique_ptr<TableSet> Kernel::FindPinned() {
+  uint32_t zero = 0;
+  Fd pinned = pins_.OpenMap(schema_table::kName);
+  if (!pinned) return nullptr;
+  auto schema_info = GetMapInfo(pinned.Get());
+  // The version is the first word of every schema, whatever its size.
+  std::vector<std::byte> bytes(std::max<size_t>(schema_info ? schema_info->value_size : 0, sizeof(schema_)));
+  bool read = bpf_map_lookup_elem(pinned.Get(), &zero, bytes.data()) == 0;
+  std::memcpy(&schema_, bytes.data(), sizeof(schema_));
+  if (!read || schema_.version != FAIRLEAD_SCHEMA_VERSION) {
+    spdlog::warn(
+        "{}: tables of schema {} found, this build has {}: they serve until new ones are complete; "
+        "remembered clients and UDP sockets start afresh",
+        pins_.dir(), schema_.version, FAIRLEAD_SCHEMA_VERSION);
+    return nullptr;
+  }
+  auto found = std::make_unique<TableSet>();
+  adopted_ = true;
+  for (const auto& [name, entries] : objects_->Tables()) {
+    Fd table = pins_.OpenMap(name);
+    auto info = table ? GetMapInfo(table.Get()) : Fail(ErrorKind::kNotFound, "{}: no pin", name);
+    if (!info) {  // an incomplete set: a start that was cut off, or somebody's hand
+      adopted_ = false;
+      return nullptr;
+    }
+    if (info->max_entries != entries) {
+      spdlog::info("{}: {} entries found, {} configured: the tables are made anew", name, info->max_entries,
+                   entries);
+      adopted_ = false;
+    }
+    found->fds.emplace(name, std::move(table));
+  }
+  return found;
 }
 
-Result<Fd> Kernel::SweepSockets() const {
-  Fd pass(bpf_iter_create(bpf_link__fd(sweep_link_)));
-  if (!pass) return FailErrno(errno, "sock_sweep: iterate");
-  return pass;
-}
-
-// Remembered clients and traffic counts, by ids that mean the same in the old tables and the new ones.
-Result<void> Kernel::CarryOver() {
-  auto copy = [](std::span<const traffic> from, std::span<traffic> to) {
-    std::copy_n(from.begin(), std::min(from.size(), to.size()), to.begin());
-  };
-  copy(old_->tables.service_traffic, tables_.service_traffic);
-  copy(old_->tables.backend_traffic, tables_.backend_traffic);
-  KernelTable<affinity_table> from(old_->fds.at(affinity_table::kName).Get());
-  KernelTable<affinity_table> to(view_->fds.at(affinity_table::kName).Get());
-  return from.ForEach([&](const affinity_key& key, const affinity& value) { (void)to.Update(key, value); });
+// The schema to go on with: the one found where its tables are adopted, else a new one. Flows go on in any
+// case, and with them the keys of their hash.
+void Kernel::TakeSchema(const TableSet* found) {
+  if (adopted_) return;
+  const schema before = schema_;
+  const auto sizes = objects_->Tables();
+  schema_ = {};
+  schema_.version = FAIRLEAD_SCHEMA_VERSION;
+  schema_.frontend_slots = sizes.at(frontends_table::kName);
+  schema_.flow_sets = sizes.at(conntrack_table::kName);
+  schema_.hash_seed = RandomSeed();
+  for (size_t i = 0; i < std::size(schema_.flow_keys); ++i)
+    schema_.flow_keys[i] = found ? before.flow_keys[i] : RandomSeed() | 1;
 }
 
 Result<void> Kernel::Commit() {
   if (old_ && !carried_over_) {
-    if (auto carried = CarryOver(); !carried) return carried;
+    if (auto carried = CarryOver(*old_, *tables_, schema_); !carried) return carried;
     carried_over_ = true;
   }
-  bpf_program* program = nullptr;
-  bpf_object__for_each_program(program, programs_->obj) {
-    if (auto attached = pins_.Attach(program, cgroup_.fd.Get()); !attached) return attached;
-  }
-  // Programs of another version that this one does not have.
-  std::vector<std::string> links = pins_.Links();
-  bpf_object__for_each_program(program, programs_->obj) {
-    std::erase(links, bpf_program__name(program));
-  }
-  for (const std::string& name : links) pins_.Detach(name);
+  if (auto attached = AttachSockets(); !attached) return attached;
   schema_.cgroup_id = cgroup_.id;
   schema_.agent_started = static_cast<uint64_t>(::time(nullptr));
   schema_.agent_pid = static_cast<uint32_t>(::getpid());
   uint32_t zero = 0;
-  int schema_fd = view_->fds.at(schema_table::kName).Get();
-  if (bpf_map_update_elem(schema_fd, &zero, &schema_, BPF_ANY) != 0)
+  if (bpf_map_update_elem(table_fd(schema_table::kName), &zero, &schema_, BPF_ANY) != 0)
     return FailErrno(errno, "schema: update");
   if (!adopted_) {
-    // Without a schema pin the set counts as incomplete: it goes first and comes last.
-    pins_.UnpinMap(schema_table::kName);
-    for (const auto& [name, fd] : view_->fds) {
-      if (name == schema_table::kName || name.find('.') != std::string::npos) continue;
-      if (auto pinned = pins_.PinMap(fd.Get(), name); !pinned) return pinned;
-    }
-    if (auto pinned = pins_.PinMap(schema_fd, schema_table::kName); !pinned) return pinned;
+    if (auto pinned = PinTables(); !pinned) return pinned;
     adopted_ = true;
   }
   old_.reset();
+  const bpf_program* explain = objects_->Program(kExplain);
+  return explain ? Pins::Pin(bpf_program__fd(explain), pins_.ProgramPath(kExplain)) : Result<void>();
+}
+
+Result<void> Kernel::AttachSockets() {
+  std::vector<std::string> links = pins_.Links();
+  for (const bpf_program* program : objects_->SocketPrograms()) {
+    if (auto attached = pins_.Attach(program, cgroup_.fd.Get()); !attached) return attached;
+    std::erase(links, bpf_program__name(program));
+  }
+  // Programs of another version that this one does not have.
+  for (const std::string& name : links) {
+    if (LinkName::Parse(name).device.empty()) pins_.Detach(name);
+  }
   return {};
 }
 
-std::vector<datapath::VerdictCount> Kernel::Verdicts() const {
-  static constexpr const char* kVerdicts[] = {
-#define X(name, action, meaning) #name,
-      FAIRLEAD_VERDICTS(X)
-#undef X
-  };
-  static constexpr const char* kPrograms[] = {
-#define X(name, text) text,
-      FAIRLEAD_PROGRAMS(X)
-#undef X
-  };
-  std::vector<counter> per_cpu(static_cast<size_t>(std::max(libbpf_num_possible_cpus(), 1)));
-  std::vector<datapath::VerdictCount> counts;
-  int fd = view_->fds.at(counters_table::kName).Get();
-  for (uint32_t program = 0; program < PROGRAM_COUNT; ++program) {
-    for (uint32_t verdict = 0; verdict < VERDICT_COUNT; ++verdict) {
-      uint32_t index = program * VERDICT_COUNT + verdict;
-      if (bpf_map_lookup_elem(fd, &index, per_cpu.data()) != 0) continue;
-      uint64_t sum = 0;
-      for (const counter& c : per_cpu) sum += c.count;
-      counts.push_back({kPrograms[program], kVerdicts[verdict], sum});
-    }
+// Without a schema pin the set counts as incomplete: it goes first and comes last.
+Result<void> Kernel::PinTables() {
+  pins_.UnpinMap(schema_table::kName);
+  for (const auto& [name, fd] : tables_->fds) {
+    if (name == schema_table::kName) continue;
+    if (auto pinned = pins_.PinMap(fd.Get(), name); !pinned) return pinned;
   }
-  return counts;
+  return pins_.PinMap(table_fd(schema_table::kName), schema_table::kName);
+}
+
+Result<PacketPrograms> Kernel::packet_programs() const {
+  Result<void> outcome;
+  auto take = [&](const char* name) {
+    DeviceProgram taken{name, -1, 0};
+    const bpf_program* program = objects_->Program(name);
+    if (program) taken.fd = bpf_program__fd(program);
+    bpf_prog_info info{};
+    uint32_t size = sizeof(info);
+    if (bpf_obj_get_info_by_fd(taken.fd, &info, &size) != 0 && outcome)
+      outcome = FailErrno(errno, "{}: program info", name);
+    taken.id = info.id;
+    return taken;
+  };
+  PacketPrograms programs{take("tc_uplink"), take("tc_egress"), take("tc_pod"), std::nullopt};
+  if (objects_->Program("xdp_uplink")) programs.xdp = take("xdp_uplink");
+  if (!outcome) return std::unexpected(outcome.error());
+  return programs;
+}
+
+std::vector<datapath::VerdictCount> Kernel::Verdicts() const {
+  return ReadVerdicts(table_fd(counters_table::kName));
 }
 
 Result<void> Kernel::CleanUp(const std::string& bpffs_dir) {
+  libbpf_set_print(LogLibbpf);
   Pins pins(bpffs_dir);
-  if (::access(bpffs_dir.c_str(), F_OK) != 0) return {};
-  auto lock = pins.Lock();  // not under a running agent, which would not notice
-  if (!lock) return std::unexpected(std::move(lock.error()).In("--cleanup"));
-  return pins.RemoveAll();
+  Fd held;
+  if (::access(bpffs_dir.c_str(), F_OK) == 0) {
+    auto lock = pins.Lock();  // not under a running agent, which would not notice
+    if (!lock) return std::unexpected(std::move(lock.error()).In("--cleanup"));
+    held = std::move(*lock);
+  }
+  if (auto removed = RemoveFilters(pins); !removed)
+    return std::unexpected(std::move(removed.error()).In("--cleanup"));
+  return held ? pins.RemoveAll() : Result<void>();
 }
 
 }  // namespace fairlead::ebpf

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The programs and their tables in the kernel: opened, sized, configured, loaded; adopted from an earlier
-// start where they fit; attached and pinned by Commit.
+// start where they fit; pinned, and attached to the cgroup's hooks, by Commit. (Devices: packet_path.h.)
 //
 // Tables that do not fit (other capacities, another schema) are made anew beside the old ones. The old ones
 // serve until Commit, when the programs over the new tables take their place link by link; ids, remembered
-// clients and sockets are carried over where the schema is the same.
+// clients, flows and sockets are carried over where the schema is the same.
 #pragma once
 
-#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -15,15 +14,13 @@
 
 #include "agent/base/error.h"
 #include "agent/datapath/datapath.h"
-#include "agent/datapath/ebpf/bpf_map.h"
+#include "agent/datapath/ebpf/objects.h"
+#include "agent/datapath/ebpf/packet_path.h"
 #include "agent/datapath/ebpf/pins.h"
-#include "agent/datapath/ebpf/table.h"
+#include "agent/datapath/ebpf/table_set.h"
 #include "agent/options.h"
+#include "fairlead/config.h"
 #include "maps/schema.h"
-
-struct bpf_link;
-struct sock_lb;
-struct sock_sweep;
 
 namespace fairlead::ebpf {
 
@@ -31,43 +28,49 @@ struct KernelOptions {
   std::string bpffs_dir;
   std::string cgroup;  // empty: root of the cgroup2 mount
   Capacities capacities;
+  ConntrackOptions conntrack;
+  bool pod_devices_are_pods = false;
+  bool xdp = true;  // also load the program for drivers
 };
-
-// Entries of the tables whose size configuration decides, by name; every other table has the size in its
-// header.
-std::map<std::string, uint32_t, std::less<>> TableSizes(const Capacities& capacities);
 
 class Kernel {
  public:
   static Result<std::unique_ptr<Kernel>> Open(const KernelOptions& options);
   ~Kernel();
 
-  const Tables& tables() const { return tables_; }
+  const Tables& tables() const { return tables_->tables(); }
+  int table_fd(std::string_view table) const { return tables_->Of(table); }
   // The tables are those of an earlier start, and the programs attached already serve from them.
   bool adopted() const { return adopted_; }
   // Tables of an earlier start that were too different to adopt but whose ids still mean the same; null if
   // none.
-  const Tables* predecessor() const;
+  const Tables* predecessor() const { return old_ ? &old_->tables() : nullptr; }
+  // What the programs were told, and the keys of their hashes.
+  const fairlead_config& config() const { return config_; }
 
-  // Attaches the programs, or replaces those attached, and pins the tables.
+  // Attaches the socket programs, or replaces those attached, and pins the tables.
   Result<void> Commit();
 
+  Result<PacketPrograms> packet_programs() const;
+  const Pins& pins() const { return pins_; }
   std::vector<datapath::VerdictCount> Verdicts() const;
   uint64_t AffinityCapacity() const { return affinity_capacity_; }
   const std::string& cgroup_path() const { return cgroup_.path; }
 
   // An fd to read struct stale_socket from: one pass over all sockets.
-  Result<Fd> SweepSockets() const;
+  Result<Fd> SweepSockets() const { return objects_->SweepSockets(); }
 
-  // Detaches, unpins and removes everything of ours under `bpffs_dir`.
+  // Detaches, unpins and removes everything of ours under `bpffs_dir`, and on the devices of this network
+  // namespace.
   static Result<void> CleanUp(const std::string& bpffs_dir);
 
  private:
-  struct View;  // fds, shared memory and keyed tables of one set of tables
-
   explicit Kernel(const KernelOptions& options);
   Result<void> Load(const KernelOptions& options);
-  Result<void> CarryOver();
+  std::unique_ptr<TableSet> FindPinned();
+  void TakeSchema(const TableSet* found);
+  Result<void> AttachSockets();
+  Result<void> PinTables();
 
   Pins pins_;
   Fd lock_;
@@ -75,13 +78,11 @@ class Kernel {
   bool adopted_ = false;
   bool carried_over_ = false;
   schema schema_{};
+  fairlead_config config_{};
   uint64_t affinity_capacity_ = 0;
-  sock_lb* programs_ = nullptr;
-  sock_sweep* sweep_ = nullptr;
-  ::bpf_link* sweep_link_ = nullptr;
-  std::unique_ptr<View> view_;
-  std::unique_ptr<View> old_;
-  Tables tables_;
+  std::unique_ptr<Objects> objects_;
+  std::unique_ptr<TableSet> tables_;
+  std::unique_ptr<TableSet> old_;
 };
 
 }  // namespace fairlead::ebpf

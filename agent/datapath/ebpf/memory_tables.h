@@ -2,6 +2,8 @@
 // The tables in plain memory: for tests, and for --dry-run. And a body that fails now and then, on either.
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cstring>
 #include <map>
 #include <random>
@@ -100,12 +102,17 @@ struct MemoryTables {
         backend_traffic(capacities.backends),
         services(capacities.services),
         source_ranges(capacities.source_ranges),
+        conntrack(FlowSetsFor(capacities.flows)),
+        nat_ports(kNatPortWords),
+        pod_cidrs(POD_CIDRS_MAX),
+        devices(kDevices),
         hash_seed(seed),
         source_range_capacity(capacities.source_ranges) {}
 
   Tables View() {
     return {hash_seed,       frontends,       backends,  rings,          service_cidrs,
-            service_traffic, backend_traffic, &services, &source_ranges, source_range_capacity};
+            service_traffic, backend_traffic, &services, &source_ranges, source_range_capacity,
+            conntrack,       nat_ports,       pod_cidrs, &devices};
   }
 
   // Slots of the frontend table for a capacity: a power of two, a quarter full at most.
@@ -115,6 +122,16 @@ struct MemoryTables {
     return slots;
   }
 
+  // Sets of the flow table for a capacity: places for the two entries of each flow, rounded up to a power of
+  // two. The capacity is the most there may be; a table that is usually half full of it keeps its sets from
+  // overflowing. Twice the sets would take 68 MiB instead of 34 for the default of 131,072 flows.
+  static size_t FlowSetsFor(uint32_t flows) {
+    return std::bit_ceil(std::max<size_t>((size_t{flows} * 2 + FLOW_WAYS - 1) / FLOW_WAYS, 2));
+  }
+
+  static constexpr size_t kNatPortWords = 65536 / 64;
+  static constexpr size_t kDevices = 4096;
+
   std::vector<frontend_slot> frontends;
   std::vector<record> backends;
   std::vector<ring_chunk> rings;
@@ -123,6 +140,10 @@ struct MemoryTables {
   std::vector<traffic> backend_traffic;
   MemoryTable<services_table> services;
   MemoryTable<source_ranges_table> source_ranges;
+  std::vector<flow_set> conntrack;
+  std::vector<nat_port_word> nat_ports;
+  std::vector<service_cidr> pod_cidrs;
+  MemoryTable<devices_table> devices;
   uint64_t hash_seed;
   uint32_t source_range_capacity;
 };

@@ -11,6 +11,7 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
@@ -48,6 +49,22 @@ std::vector<std::string> ListDir(const std::string& path) {
 
 }  // namespace
 
+std::string LinkName::ToString() const {
+  if (device.empty()) return program;
+  std::string escaped = device;
+  std::ranges::replace(escaped, '.', ':');
+  return program + "@" + escaped;
+}
+
+LinkName LinkName::Parse(std::string_view pin) {
+  LinkName name;
+  size_t at = pin.find('@');
+  name.program = pin.substr(0, at);
+  if (at != std::string_view::npos) name.device = pin.substr(at + 1);
+  std::ranges::replace(name.device, ':', '.');
+  return name;
+}
+
 Result<void> Pins::Prepare() const {
   const std::string root = "/sys/fs/bpf";
   std::string parent = std::filesystem::path(dir_).parent_path();
@@ -61,7 +78,7 @@ Result<void> Pins::Prepare() const {
                   dir_, parent, root);
     }
   }
-  for (const std::string& path : {dir_, dir_ + "/maps", dir_ + "/links"}) {
+  for (const std::string& path : {dir_, dir_ + "/maps", dir_ + "/links", dir_ + "/programs"}) {
     if (auto made = MakeDir(path); !made) return made;
   }
   return {};
@@ -82,10 +99,13 @@ Fd Pins::OpenMap(std::string_view table) const {
 }
 
 Result<void> Pins::PinMap(int map_fd, std::string_view table) const {
-  std::string path = MapPath(table);
+  return Pin(map_fd, MapPath(table));
+}
+
+Result<void> Pins::Pin(int fd, const std::string& path) {
   std::string fresh = path + "_new";
   ::unlink(fresh.c_str());
-  if (bpf_obj_pin(map_fd, fresh.c_str()) != 0) return FailErrno(errno, "{}: pin", fresh);
+  if (bpf_obj_pin(fd, fresh.c_str()) != 0) return FailErrno(errno, "{}: pin", fresh);
   if (::rename(fresh.c_str(), path.c_str()) != 0) return FailErrno(errno, "{}: rename to {}", fresh, path);
   return {};
 }
@@ -113,16 +133,11 @@ Result<void> Pins::Attach(const bpf_program* program, int cgroup_fd) const {
   Fd fresh(bpf_link_create(bpf_program__fd(program), cgroup_fd, bpf_program__expected_attach_type(program),
                            nullptr));
   if (!fresh) return FailErrno(errno, "{}: attach to the cgroup", name);
-  std::string fresh_path = path + "_new";
-  ::unlink(fresh_path.c_str());
-  if (bpf_obj_pin(fresh.Get(), fresh_path.c_str()) != 0) return FailErrno(errno, "{}: pin", fresh_path);
-  if (::rename(fresh_path.c_str(), path.c_str()) != 0)
-    return FailErrno(errno, "{}: rename to {}", fresh_path, path);
-  return {};
+  return Pin(fresh.Get(), path);
 }
 
-void Pins::Detach(const std::string& program) const {
-  std::string path = LinkPath(program);
+void Pins::Detach(const std::string& name) const {
+  std::string path = LinkPath(name);
   Fd link(bpf_obj_get(path.c_str()));
   if (link) bpf_link_detach(link.Get());  // also where somebody else still holds the link
   ::unlink(path.c_str());
@@ -132,9 +147,13 @@ std::vector<std::string> Pins::Links() const {
   return ListDir(dir_ + "/links");
 }
 
+std::vector<std::string> Pins::Programs() const {
+  return ListDir(dir_ + "/programs");
+}
+
 Result<void> Pins::RemoveAll() const {
-  for (const std::string& program : Links()) Detach(program);
-  for (const std::string& folder : {dir_ + "/links", dir_ + "/maps"}) {
+  for (const std::string& link : Links()) Detach(link);
+  for (const std::string& folder : {dir_ + "/links", dir_ + "/programs", dir_ + "/maps"}) {
     for (const std::string& name : ListDir(folder)) {
       std::string path = folder + "/" + name;
       if (::unlink(path.c_str()) != 0 && errno != ENOENT) return FailErrno(errno, "{}: unlink", path);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where things are pinned in bpffs, and the links that keep programs attached to a cgroup:
 //
-//   DIR/maps/<table>    every table of maps/, under its own name
-//   DIR/links/<program> one bpf_link a program
-//
-// A link names its program and its cgroup; programs have no pins of their own.
+//   DIR/maps/<table>               every table of maps/, under its own name
+//   DIR/links/<program>            one bpf_link a program on the cgroup
+//   DIR/links/<program>@<device>   and one for each device; a dot of the device's name is a colon here, as
+//                                  bpffs keeps dots to itself and no device's name has a colon
+//   DIR/programs/<program>         programs that are attached nowhere
+//   DIR/programs/clsact@<device>   says that the clsact qdisc of this device is ours (clsact.h)
 #pragma once
 
 #include <string>
@@ -16,6 +18,15 @@
 struct bpf_program;
 
 namespace fairlead::ebpf {
+
+// The name of a link's pin, in parts. `device` is empty for links to the cgroup.
+struct LinkName {
+  std::string program;
+  std::string device;
+
+  std::string ToString() const;
+  static LinkName Parse(std::string_view pin);
+};
 
 class Pins {
  public:
@@ -29,7 +40,8 @@ class Pins {
   Result<Fd> Lock() const;
 
   std::string MapPath(std::string_view table) const { return dir_ + "/maps/" + std::string(table); }
-  std::string LinkPath(std::string_view program) const { return dir_ + "/links/" + std::string(program); }
+  std::string LinkPath(std::string_view name) const { return dir_ + "/links/" + std::string(name); }
+  std::string ProgramPath(std::string_view name) const { return dir_ + "/programs/" + std::string(name); }
   const std::string& dir() const { return dir_; }
 
   // An invalid Fd if there is no such pin.
@@ -38,12 +50,17 @@ class Pins {
   Result<void> PinMap(int map_fd, std::string_view table) const;
   void UnpinMap(std::string_view table) const;
 
+  // Pins the object at this path, in place of what may be there.
+  static Result<void> Pin(int fd, const std::string& path);
+
   // Attaches the program to the cgroup through its pinned link: an existing link gets the new program in
   // place, without a moment unattached; a link to another cgroup is replaced after the new one works.
   Result<void> Attach(const bpf_program* program, int cgroup_fd) const;
-  void Detach(const std::string& program) const;
-  // Program names that have a pinned link.
+  void Detach(const std::string& link) const;
+  // Names of pinned links.
   std::vector<std::string> Links() const;
+  // Names below DIR/programs.
+  std::vector<std::string> Programs() const;
 
   // Detaches and unpins everything under DIR, and removes the folders. What is not there is no error.
   Result<void> RemoveAll() const;

@@ -75,6 +75,7 @@ void AddRequired(Probes& probes, const ProbeOptions& options) {
   probes.Add("set_retval", true, load::SetRetval(), "a refused connect() is ECONNREFUSED, not EPERM");
   probes.Add("socket_storage", true, load::SocketStorage(), "sockets remember their translation");
   probes.Add("netns_cookie", true, load::NetnsCookie(), "pods are told apart: affinity, loopback NodePorts");
+  probes.Add("tc", true, load::Tc(), "packets from elsewhere are translated");
   probes.Add("storage_iterator", true, load::StorageIterator(), "UDP sockets of removed backends are found");
   probes.Add("programs", true, load::OurPrograms(), "the programs of this release load");
 }
@@ -85,12 +86,14 @@ void AddOptional(Probes& probes) {
   probes.Add(
       "cast_kfuncs", false, load::CastKfuncs(),
       "loadBalancerSourceRanges hold for pods; without it such an address is not translated at the socket");
+  probes.Add("tcx", false, load::Tcx(),
+             "programs on devices are links; without it they are filters of the clsact qdisc");
+  probes.Add("xdp", false, load::Xdp(),
+             "packets for backends elsewhere are sent on by the driver, where it can; TC does the same");
 }
 
 void AddFacts(Probes& probes) {
   constexpr auto kLater = "not used by this release";
-  probes.Add("tcx", false, load::Tcx(), kLater);
-  probes.Add("xdp", false, load::Xdp(), kLater);
   probes.Add("nftables", false, host::Nftables(), kLater);
   probes.Add("ipvs", false, host::Ipvs(), kLater);
   probes.Add("iptables", false, host::Iptables(), kLater);

@@ -9,14 +9,17 @@
 #include <cstdarg>
 #include <cstddef>
 #include <cstdio>
+#include <cstring>
 #include <memory>
 #include <vector>
 
 #include "agent/base/fd.h"
 #include "agent/datapath/ebpf/bpf_map.h"
-#include "fairlead/config.h"
+#include "agent/datapath/ebpf/program_config.h"
 #include "sock_lb.skel.h"
 #include "sock_sweep.skel.h"
+#include "tc_lb.skel.h"
+#include "xdp_lb.skel.h"
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
@@ -104,13 +107,22 @@ int KeepFirstComplaint(libbpf_print_level level, const char* format, va_list arg
   return 0;
 }
 
+// For tables of the sizes in their headers.
+fairlead_config SmallestConfig() {
+  schema tables{};
+  tables.frontend_slots = 1024;
+  tables.flow_sets = 64;
+  return ProgramConfig(tables, {1, 250}, {}, false);
+}
+
 template <typename Skeleton>
 Result<void> LoadWhole(const char* name) {
   first_complaint.clear();
   std::unique_ptr<Skeleton, decltype(&Skeleton::destroy)> skeleton(Skeleton::open(nullptr),
                                                                    Skeleton::destroy);
   if (!skeleton) return FailErrno(errno, "{}: open", name);
-  skeleton->rodata->config.frontend_mask = 1023;  // the size in maps/frontends.h
+  const fairlead_config config = SmallestConfig();
+  std::memcpy(&skeleton->rodata->config, &config, sizeof(config));
   if (int error = Skeleton::load(skeleton.get()); error != 0) {
     Unexpected failed = FailErrno(-error, "{}", name);
     if (error != -EPERM && !first_complaint.empty()) failed.error().message += " (" + first_complaint + ")";
@@ -205,6 +217,10 @@ Result<void> CastKfuncs() {
   return Outcome(LoadConnect({CallKernel(static_cast<int>(*context))}));
 }
 
+Result<void> Tc() {
+  return Outcome(Load(BPF_PROG_TYPE_SCHED_CLS, static_cast<bpf_attach_type>(0), {}));
+}
+
 Result<void> Tcx() {
   constexpr auto kTcxIngress = static_cast<bpf_attach_type>(46);  // BPF_TCX_INGRESS, Linux 6.6
   constexpr int kNoDevice = 0x7fffffff;
@@ -219,6 +235,8 @@ Result<void> Xdp() {
 
 Result<void> OurPrograms() {
   if (auto loaded = LoadWhole<sock_lb>("sock_lb"); !loaded) return loaded;
+  if (auto loaded = LoadWhole<tc_lb>("tc_lb"); !loaded) return loaded;
+  if (auto loaded = LoadWhole<xdp_lb>("xdp_lb"); !loaded) return loaded;
   return LoadWhole<sock_sweep>("sock_sweep");
 }
 

@@ -31,7 +31,8 @@ Result<void> MmapArray();                 // an array by mmap
 Result<void> CgroupLink();                // bpf_link for a cgroup
 Result<void> StorageIterator();           // a program over all socket storage
 Result<void> CastKfuncs();                // bpf_cast_to_kern_ctx and bpf_rdonly_cast in connect
-Result<void> Tcx();                       // bpf_link for TC
+Result<void> Tc();                        // a program for TC
+Result<void> Tcx();                       // bpf_link for it
 Result<void> Xdp();                       // a program at the driver
 Result<void> OurPrograms();               // the objects of this build, whole
 

@@ -11,8 +11,12 @@
 
 #include "agent/base/error.h"
 #include "maps/backends.h"
+#include "maps/conntrack.h"
 #include "maps/counters.h"
+#include "maps/devices.h"
 #include "maps/frontends.h"
+#include "maps/nat_ports.h"
+#include "maps/pod_cidrs.h"
 #include "maps/rings.h"
 #include "maps/service_cidrs.h"
 #include "maps/services.h"
@@ -38,7 +42,7 @@ class KeyedTable {
   virtual Result<void> ForEach(const std::function<void(const Key&, const Value&)>& visit) const = 0;
 };
 
-// Everything the writer writes. Does not own.
+// Everything the agent writes. Does not own.
 struct Tables {
   uint64_t hash_seed = 0;
   std::span<frontend_slot> frontends;  // a power of two
@@ -50,6 +54,11 @@ struct Tables {
   KeyedTable<services_table>* services = nullptr;
   KeyedTable<source_ranges_table>* source_ranges = nullptr;
   uint32_t source_range_capacity = 0;
+
+  std::span<flow_set> conntrack;  // a power of two
+  std::span<nat_port_word> nat_ports;
+  std::span<service_cidr> pod_cidrs;
+  KeyedTable<devices_table>* devices = nullptr;
 };
 
 }  // namespace fairlead::ebpf

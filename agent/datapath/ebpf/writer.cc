@@ -14,8 +14,15 @@ bool HasKey(const std::vector<Entry>& entries, const frontend_key& key) {
                      [&](const Entry& entry) { return SameKey(entry.key, key); });
 }
 
-bool Contains(const std::vector<RunPlace>& runs, const RunPlace& run) {
-  return std::find(runs.begin(), runs.end(), run) != runs.end();
+template <typename T>
+bool Contains(const std::vector<T>& items, const T& item) {
+  return std::find(items.begin(), items.end(), item) != items.end();
+}
+
+// Entries of `frontends` that services leave free, so that an address the node gets later never waits for
+// one of them to go.
+uint32_t NodeReserve(uint32_t capacity) {
+  return std::min(64u, capacity / 8);
 }
 
 }  // namespace
@@ -24,9 +31,12 @@ Writer::Writer(const Tables& tables, Reclaimer& reclaimer)
     : tables_(tables),
       reclaimer_(reclaimer),
       frontends_(tables.frontends, tables.hash_seed, store_, reclaimer),
+      addresses_(frontends_),
+      service_cidrs_("service_cidrs", tables.service_cidrs, store_, reclaimer),
+      pod_cidrs_("pod_cidrs", tables.pod_cidrs, store_, reclaimer),
       runs_(tables, store_, reclaimer),
       service_ids_(static_cast<uint32_t>(tables.service_traffic.size())),
-      source_sets_(tables.source_range_capacity + 1) {}
+      sources_(tables.source_ranges, tables.source_range_capacity, reclaimer) {}
 
 // --- apply
 
@@ -45,7 +55,7 @@ std::vector<datapath::Failure> Writer::Apply(std::span<const plan::Change> chang
     if (auto it = present_.find(change.key); it != present_.end()) Remove(it, gone);
   }
   KillUnowned(gone);
-  DropRoles();
+  addresses_.DropUnused();
   return failures;
 }
 
@@ -68,14 +78,15 @@ Result<Writer::PresentMap::iterator> Writer::PresentOf(const plan::ServicePortKe
 }
 
 Result<void> Writer::CheckRoom(const std::vector<Entry>& entries,
-                               const std::vector<Address>& cluster_ips) const {
-  size_t more = 0;
+                               const std::vector<AddressUse>& addresses) const {
+  size_t more = addresses_.Missing(addresses);
   for (const Entry& entry : entries) more += !frontends_.Get(entry.key);
-  for (const Address& address : cluster_ips) more += !frontends_.Get(AddressKey(address));
-  if (more > 0 && frontends_.live() + more > frontends_.capacity()) {
+  const uint32_t reserve = NodeReserve(frontends_.capacity());
+  if (more > 0 && frontends_.live() + more > frontends_.capacity() - reserve) {
     return Fail(ErrorKind::kExhausted,
-                "frontends: {} more are needed, {} of {} are in use (capacities.frontends)", more,
-                frontends_.live(), frontends_.capacity());
+                "frontends: {} more are needed, {} of {} are in use and {} kept for addresses of the node "
+                "(capacities.frontends)",
+                more, frontends_.live(), frontends_.capacity(), reserve);
   }
   return {};
 }
@@ -135,12 +146,9 @@ Result<void> Writer::Set(const plan::ServicePort& port, std::vector<frontend_key
   // Also where it fails: the plan knows it, and what stood before stands.
   if (auto known = present_.find(port.key); known != present_.end()) known->second.applied = true;
   std::vector<Entry> entries = EncodeEntries(port);
-  std::vector<Address> cluster_ips;
-  for (const plan::Frontend& frontend : port.frontends) {
-    if (frontend.kind == plan::FrontendKind::kClusterIp) cluster_ips.push_back(frontend.address);
-  }
+  std::vector<AddressUse> addresses = Addresses::UsesOf(port);
   // Before anything is made: what does not fit is tried again and again.
-  if (auto room = CheckRoom(entries, cluster_ips); !room) {
+  if (auto room = CheckRoom(entries, addresses); !room) {
     return std::unexpected(std::move(room.error()).In(port.key.ToString()));
   }
   auto found = PresentOf(port.key);
@@ -153,18 +161,18 @@ Result<void> Writer::Set(const plan::ServicePort& port, std::vector<frontend_key
     return std::unexpected(std::move(error).In(port.key.ToString()));
   };
 
-  auto sources = MakeSources(port, present);
+  auto sources = sources_.Make(port, present.sources, present.id);
   if (!sources) return fail(sources.error());
   bool new_sources = sources->id != present.sources.id;
   auto by_list = MakeRuns(port, present, entries, sources->id);
   if (!by_list) {
-    if (new_sources) ReleaseSources(*sources);
+    if (new_sources) sources_.Release(*sources);
     return fail(by_list.error());
   }
 
   Result<void> outcome;
-  for (const Address& address : cluster_ips) {
-    if (auto used = UseClusterIp(address); !used) outcome = std::move(used);
+  for (const AddressUse& use : addresses) {
+    if (auto taken = addresses_.Take(use); !taken) outcome = std::move(taken);
   }
   if (auto flipped = Flip(it, entries, *by_list); !flipped) outcome = std::move(flipped);
 
@@ -187,10 +195,10 @@ Result<void> Writer::Set(const plan::ServicePort& port, std::vector<frontend_key
   if (new_sources) present.old_sources.push_back(std::move(present.sources));
   present.sources = std::move(*sources);
   if (outcome) {
-    for (const SourceSet& old : std::exchange(present.old_sources, {})) ReleaseSources(old);
+    for (const SourceSet& old : std::exchange(present.old_sources, {})) sources_.Release(old);
   }
-  for (const Address& address : present.cluster_ips) UnuseClusterIp(address);
-  present.cluster_ips = std::move(cluster_ips);
+  for (const AddressUse& use : present.addresses) addresses_.Release(use);
+  present.addresses = std::move(addresses);
   if (!outcome) return fail(outcome.error());
   return {};
 }
@@ -199,9 +207,9 @@ void Writer::Remove(PresentMap::iterator it, std::vector<frontend_key>& gone) {
   Present& present = it->second;
   for (const frontend_key& key : std::vector(present.keys)) Disown(it, key, gone);
   ReleaseRuns(present.runs, {}, static_cast<uint8_t>(it->first.protocol));
-  ReleaseSources(present.sources);
-  for (const SourceSet& old : present.old_sources) ReleaseSources(old);
-  for (const Address& address : present.cluster_ips) UnuseClusterIp(address);
+  sources_.Release(present.sources);
+  for (const SourceSet& old : present.old_sources) sources_.Release(old);
+  for (const AddressUse& use : present.addresses) addresses_.Release(use);
   reclaimer_.Retire([this, id = present.id] { DeleteServiceRow(id); });
   present_.erase(it);
 }
@@ -237,145 +245,52 @@ void Writer::ReleaseRuns(const std::vector<RunPlace>& runs, const std::vector<Ru
   }
 }
 
-// --- source ranges
-
-Result<Writer::SourceSet> Writer::MakeSources(const plan::ServicePort& port, const Present& present) {
-  if (!port.has_source_ranges) return SourceSet{};
-  std::vector<source_range_key> wanted = EncodeSourceRanges(port, present.sources.id);
-  auto same = [](const source_range_key& a, const source_range_key& b) {
-    return std::memcmp(&a, &b, sizeof(a)) == 0;
-  };
-  if (present.sources.id != 0 &&
-      std::is_permutation(wanted.begin(), wanted.end(), present.sources.keys.begin(),
-                          present.sources.keys.end(), same)) {
-    return present.sources;
-  }
-  auto id = source_sets_.Take();
-  if (!id)
-    return Fail(ErrorKind::kExhausted, "source_ranges: all {} sets are in use", source_sets_.capacity());
-  SourceSet sources{*id, EncodeSourceRanges(port, *id)};
-  for (const source_range_key& key : sources.keys) {
-    if (auto written = tables_.source_ranges->Update(key, {present.id}); !written) {
-      DeleteSources(sources);
-      return std::unexpected(std::move(written.error()).In("source_ranges (capacities.sourceRanges)"));
-    }
-  }
-  source_range_count_ += sources.keys.size();
-  return sources;
-}
-
-void Writer::ReleaseSources(const SourceSet& sources) {
-  if (sources.id == 0) return;
-  source_range_count_ -= sources.keys.size();
-  reclaimer_.Retire([this, sources] { DeleteSources(sources); });
-}
-
-void Writer::DeleteSources(const SourceSet& sources) {
-  for (const source_range_key& key : sources.keys) {
-    if (!tables_.source_ranges->Delete(key)) {
-      reclaimer_.Retire([this, sources] { DeleteSources(sources); });  // deleting twice is no harm
-      return;
-    }
-  }
-  source_sets_.Give(sources.id);
-}
-
-// --- addresses
-
-Result<void> Writer::WriteRoles(const Address& address) {
-  auto it = roles_.find(address);
-  if (it == roles_.end()) return {};
-  const Roles& roles = it->second;
-  uint32_t mask =
-      roles.node | roles.restored | (roles.cluster_ip_uses > 0 ? uint32_t{ADDRESS_CLUSTER_IP} : 0);
-  frontend_key key = AddressKey(address);
-  if (mask == 0) {
-    frontends_.Kill(key);
-    roles_.erase(it);
-    return {};
-  }
-  return frontends_.Set(key, 0, frontend{mask, 0, 0, FRONTEND_LIVE});
-}
-
-Result<void> Writer::UseClusterIp(const Address& address) {
-  ++roles_[address].cluster_ip_uses;
-  return WriteRoles(address);
-}
-
-void Writer::UnuseClusterIp(const Address& address) {
-  auto it = roles_.find(address);
-  if (it == roles_.end() || it->second.cluster_ip_uses == 0 || --it->second.cluster_ip_uses > 0) return;
-  unused_cluster_ips_.push_back(address);
-}
-
-// At the end of a batch, when an address that moved has its new owner.
-void Writer::DropRoles() {
-  for (const Address& address : std::exchange(unused_cluster_ips_, {})) {
-    (void)WriteRoles(address);  // taking a role away makes no new entry: it cannot fail
-  }
-}
+// --- the node
 
 Result<void> Writer::ApplyNode(const plan::NodePlan& node) {
-  std::map<Address, uint32_t> wanted;
-  for (const Address& address : node.nodeport_addresses) wanted[address] |= ADDRESS_NODE;
-  if (node.loopback_nodeports_v4) wanted[*Address::Parse("127.0.0.1")] |= ADDRESS_LOOPBACK;
-  if (node.loopback_nodeports_v6) wanted[*Address::Parse("::1")] |= ADDRESS_LOOPBACK;
-
-  std::vector<Address> changed;
-  for (auto& [address, roles] : roles_) {
-    auto it = wanted.find(address);
-    uint32_t now = it == wanted.end() ? 0 : it->second;
-    if (roles.node != now) changed.push_back(address);
-    roles.node = now;
-  }
-  for (const auto& [address, role] : wanted) {
-    if (roles_.contains(address)) continue;
-    roles_[address].node = role;
-    changed.push_back(address);
-  }
-  Result<void> outcome;
-  for (const Address& address : changed) {
-    if (auto written = WriteRoles(address); !written) {
-      roles_[address].node = 0;  // not as wanted: the next call tries again
-      outcome = std::move(written);
-    }
-  }
-
-  if (node.service_cidrs.size() > tables_.service_cidrs.size()) {
-    return Fail(ErrorKind::kExhausted, "service_cidrs: {} prefixes, {} fit", node.service_cidrs.size(),
-                tables_.service_cidrs.size());
-  }
-  if (service_cidrs_ != node.service_cidrs) {
-    service_cidrs_ = node.service_cidrs;
-    for (size_t i = tables_.service_cidrs.size(); i-- > 0;) {
-      if (tables_.service_cidrs[i].in_use) store_.Publish(tables_.service_cidrs[i].in_use, __u64{0});
-    }
-    // Only the last of several changes waits long enough: elements may be in use again in between.
-    reclaimer_.Retire([this, change = ++service_cidr_changes_] {
-      if (change == service_cidr_changes_) WriteServiceCidrs();
-    });
-  }
+  Result<void> outcome = addresses_.ApplyNode(node);
+  if (auto applied = service_cidrs_.Apply(node.service_cidrs); !applied) outcome = std::move(applied);
+  if (auto applied = pod_cidrs_.Apply(node.pod_cidrs); !applied) outcome = std::move(applied);
   return outcome;
-}
-
-// Nobody reads past an unused element, and every reader of the old ones is done.
-void Writer::WriteServiceCidrs() {
-  for (size_t i = 0; i < service_cidrs_.size(); ++i) {
-    service_cidr& element = tables_.service_cidrs[i];
-    service_cidr wanted{};
-    wanted.base = service_cidrs_[i].base.raw;
-    for (unsigned bit = 0; bit < service_cidrs_[i].WireBits(); ++bit) {
-      wanted.mask.bytes[bit / 8] = static_cast<uint8_t>(wanted.mask.bytes[bit / 8] | 0x80u >> (bit % 8));
-    }
-    store_.Fill(&element, &wanted, offsetof(service_cidr, in_use));
-    store_.Publish(element.in_use, __u64{1});
-  }
 }
 
 // --- start
 
 Result<std::vector<std::string>> Writer::Restore() {
+  auto left = RestoreServices();
+  if (!left) return std::unexpected(left.error());
+  frontends_.Restore();
   std::vector<std::string> findings;
+  std::vector<frontend_key> broken;
+  frontends_.ForEach([&](const frontend_key& key, uint32_t, frontend value) {
+    if (key.scope == SCOPE_ADDRESS) {
+      addresses_.Restore(Address{key.addr}, value.offset);
+    } else if (auto adopted = Adopt(*left, key, value); !adopted) {
+      findings.push_back(adopted.error().message);
+      broken.push_back(key);
+    }
+  });
+  for (const frontend_key& key : broken) frontends_.Kill(key);
+  // Until it is applied a service keeps the roles it gave to addresses, also over Prune.
+  for (auto& [key, present] : present_) {
+    for (const frontend_key& frontend : present.keys) {
+      for (const AddressUse& use : addresses_.RestoredUses(Address{frontend.addr})) {
+        if (Contains(present.addresses, use)) continue;
+        present.addresses.push_back(use);
+        (void)addresses_.Take(use);  // its entry stands: it cannot fail
+      }
+    }
+  }
+  // Sets that no service goes on with: half made, or of the side that lost when a service was flipping.
+  for (const auto& [key, present] : present_) left->sets.erase(present.sources.id);
+  for (const auto& [id, set] : left->sets) orphans_.push_back(set);
+
+  service_cidrs_.Restore();
+  pod_cidrs_.Restore();
+  return findings;
+}
+
+Result<Writer::Left> Writer::RestoreServices() {
   std::set<uint32_t> serving;  // service ids
   frontends_.ForEach([&](const frontend_key& key, uint32_t, frontend value) {
     if (key.scope == SCOPE_ADDRESS || value.offset >= tables_.backends.size()) return;
@@ -389,92 +304,43 @@ Result<std::vector<std::string>> Writer::Restore() {
   // counts.
   std::stable_partition(rows.begin(), rows.end(),
                         [&](const auto& row) { return serving.contains(row.first); });
-  std::unordered_map<uint32_t, PresentMap::iterator> by_id;
+  Left left;
   for (auto& [id, key] : rows) {
     Present present;
     present.id = id;
     auto [it, added] = present_.emplace(std::move(key), std::move(present));
     bool claimed = service_ids_.Claim(id);
-    if (added && claimed) by_id.emplace(id, it);
+    if (added && claimed) left.services.emplace(id, it);
     if (!added) reclaimer_.Retire([this, stale = id] { DeleteServiceRow(stale); });
   }
+  auto sets = sources_.Restore();
+  if (!sets) return std::unexpected(sets.error());
+  left.sets = *std::move(sets);
+  return left;
+}
 
-  std::map<uint32_t, SourceSet> sets;
-  auto ranges = tables_.source_ranges->ForEach([&](const source_range_key& key, const source_range&) {
-    SourceSet& set = sets[key.source_set];
-    set.id = key.source_set;
-    set.keys.push_back(key);
-  });
-  if (!ranges) return std::unexpected(std::move(ranges.error()).In("source_ranges"));
-  for (auto& [id, set] : sets) {
-    source_sets_.Claim(id);
-    source_range_count_ += set.keys.size();
+// Gives a frontend and its run to the service the run names; why that makes no sense.
+Result<void> Writer::Adopt(Left& left, const frontend_key& key, frontend value) {
+  RunPlace place{value.offset, value.count, value.algorithm};
+  auto known = left.runs.find(value.offset);
+  if (known == left.runs.end()) {
+    if (auto taken = runs_.Adopt(place, key.proto); !taken) return std::unexpected(taken.error());
+    left.runs.emplace(value.offset, place);
+  } else if (!(known->second == place)) {
+    return Fail(ErrorKind::kInvalid, "frontends: two entries disagree about the run at {}", value.offset);
   }
-
-  frontends_.Restore();
-  std::map<uint32_t, RunPlace> adopted;
-  std::vector<frontend_key> broken;
-  frontends_.ForEach([&](const frontend_key& key, uint32_t, frontend value) {
-    if (key.scope == SCOPE_ADDRESS) {
-      roles_[Address{key.addr}].restored = value.offset;
-      return;
-    }
-    RunPlace place{value.offset, value.count, value.algorithm};
-    auto known = adopted.find(value.offset);
-    if (known == adopted.end()) {
-      if (auto taken = runs_.Adopt(place, key.proto); !taken) {
-        findings.push_back(taken.error().message);
-        broken.push_back(key);
-        return;
-      }
-      adopted.emplace(value.offset, place);
-    } else if (!(known->second == place)) {
-      findings.push_back(fmt::format("frontends: two entries disagree about the run at {}", value.offset));
-      broken.push_back(key);
-      return;
-    }
-    const run& head = runs_.Head(place);
-    auto service = by_id.find(head.service_id);
-    if (service == by_id.end()) {
-      findings.push_back(
-          fmt::format("backends[{}]: service id {} has no row", value.offset, head.service_id));
-      broken.push_back(key);
-      return;
-    }
-    Present& present = service->second->second;
-    if (!Contains(present.runs, place)) present.runs.push_back(place);
-    present.keys.insert(std::lower_bound(present.keys.begin(), present.keys.end(), key, FrontendKeyLess()),
-                        key);
-    owner_[key] = &service->second->first;
-    if (head.source_set != 0 && sets.contains(head.source_set)) {
-      present.sources = sets[head.source_set];
-    }
-  });
-  for (const frontend_key& key : broken) frontends_.Kill(key);
-  // Until it is applied a service keeps the cluster IPs it had, also over Prune.
-  for (auto& [key, present] : present_) {
-    for (const frontend_key& frontend : present.keys) {
-      Address address{frontend.addr};
-      auto roles = roles_.find(address);
-      if (roles == roles_.end() || !(roles->second.restored & ADDRESS_CLUSTER_IP)) continue;
-      if (!present.cluster_ips.empty() && present.cluster_ips.back() == address) continue;
-      present.cluster_ips.push_back(address);
-      ++roles->second.cluster_ip_uses;
-    }
+  const run& head = runs_.Head(place);
+  auto service = left.services.find(head.service_id);
+  if (service == left.services.end()) {
+    return Fail(ErrorKind::kInvalid, "backends[{}]: service id {} has no row", value.offset, head.service_id);
   }
-  // Sets that no service goes on with: half made, or of the side that lost when a service was flipping.
-  for (const auto& [key, present] : present_) sets.erase(present.sources.id);
-  for (const auto& [id, set] : sets) orphans_.push_back(set);
-
-  for (const service_cidr& element : tables_.service_cidrs) {
-    if (!element.in_use) break;
-    Cidr cidr{Address{element.base}, 0};
-    unsigned bits = 0;
-    for (uint8_t byte : element.mask.bytes) bits += static_cast<unsigned>(__builtin_popcount(byte));
-    cidr.bits = static_cast<uint8_t>(cidr.GetFamily() == Family::kIpv4 ? bits - 96 : bits);
-    service_cidrs_.push_back(cidr);
-  }
-  return findings;
+  Present& present = service->second->second;
+  if (!Contains(present.runs, place)) present.runs.push_back(place);
+  present.keys.insert(std::lower_bound(present.keys.begin(), present.keys.end(), key, FrontendKeyLess()),
+                      key);
+  owner_[key] = &service->second->first;
+  if (auto set = left.sets.find(head.source_set); set != left.sets.end()) present.sources = set->second;
+  return {};
 }
 
 Result<void> Writer::InheritIds(const Tables& old) {
@@ -508,26 +374,18 @@ Result<void> Writer::Prune() {
     it = next;
   }
   KillUnowned(gone);
-  DropRoles();
+  addresses_.DropUnused();
   std::set<uint32_t> named;  // by a run that stands because its service could not be changed
   for (const auto& [key, present] : present_) {
     for (const RunPlace& run : present.runs) named.insert(runs_.Head(run).source_set);
   }
   std::erase_if(orphans_, [&](const SourceSet& set) {
     if (named.contains(set.id)) return false;
-    ReleaseSources(set);
+    sources_.Release(set);
     return true;
   });
   runs_.ForgetUnused();
-  std::vector<Address> addresses;
-  for (auto& [address, roles] : roles_) {
-    roles.restored = 0;
-    addresses.push_back(address);
-  }
-  for (const Address& address : addresses) {
-    if (auto written = WriteRoles(address); !written) return written;
-  }
-  return {};
+  return addresses_.Prune();
 }
 
 std::vector<datapath::Usage> Writer::Usages() const {
@@ -538,7 +396,7 @@ std::vector<datapath::Usage> Writer::Usages() const {
       {"rings", uint64_t{runs_.ring_chunks().used()} * RING_CHUNK_SLOTS,
        uint64_t{runs_.ring_chunks().capacity()} * RING_CHUNK_SLOTS},
       {"services", service_ids_.used(), service_ids_.capacity()},
-      {"source_ranges", source_range_count_, tables_.source_range_capacity},
+      {"source_ranges", sources_.used(), sources_.capacity()},
   };
 }
 

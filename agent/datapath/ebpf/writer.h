@@ -23,11 +23,14 @@
 #include <vector>
 
 #include "agent/datapath/datapath.h"
+#include "agent/datapath/ebpf/addresses.h"
+#include "agent/datapath/ebpf/cidr_table.h"
 #include "agent/datapath/ebpf/encode.h"
 #include "agent/datapath/ebpf/frontend_table.h"
 #include "agent/datapath/ebpf/ids.h"
 #include "agent/datapath/ebpf/reclaim.h"
 #include "agent/datapath/ebpf/runs.h"
+#include "agent/datapath/ebpf/source_sets.h"
 #include "agent/datapath/ebpf/store.h"
 #include "agent/datapath/ebpf/table.h"
 
@@ -56,10 +59,6 @@ class Writer {
   const Store& store() const { return store_; }
 
  private:
-  struct SourceSet {
-    uint32_t id = 0;  // 0: none
-    std::vector<source_range_key> keys;
-  };
   // What the tables hold of one service port.
   struct Present {
     uint32_t id = 0;
@@ -68,14 +67,24 @@ class Writer {
     std::vector<frontend_key> keys;  // frontends that are its own, sorted
     SourceSet sources;
     std::vector<SourceSet> old_sources;  // that a frontend which did not flip may still name
-    std::vector<Address> cluster_ips;
+    std::vector<AddressUse> addresses;
   };
   using PresentMap = std::map<plan::ServicePortKey, Present>;
+
+  // What an earlier run left, while Restore sorts it out.
+  struct Left {
+    std::unordered_map<uint32_t, PresentMap::iterator> services;  // by id
+    std::map<uint32_t, SourceSet> sets;                           // by id
+    std::map<uint32_t, RunPlace> runs;                            // by offset; those adopted
+  };
+
+  Result<Left> RestoreServices();
+  Result<void> Adopt(Left& left, const frontend_key& key, frontend value);
 
   Result<void> Set(const plan::ServicePort& port, std::vector<frontend_key>& gone);
   void Remove(PresentMap::iterator it, std::vector<frontend_key>& gone);
   Result<PresentMap::iterator> PresentOf(const plan::ServicePortKey& key);
-  Result<void> CheckRoom(const std::vector<Entry>& entries, const std::vector<Address>& cluster_ips) const;
+  Result<void> CheckRoom(const std::vector<Entry>& entries, const std::vector<AddressUse>& addresses) const;
   Result<std::vector<RunPlace>> MakeRuns(const plan::ServicePort& port, const Present& present,
                                          const std::vector<Entry>& entries, uint32_t source_set);
   Result<void> Flip(PresentMap::iterator it, const std::vector<Entry>& entries,
@@ -85,37 +94,19 @@ class Writer {
   void ReleaseRuns(const std::vector<RunPlace>& runs, const std::vector<RunPlace>& except, uint8_t proto);
   void DeleteServiceRow(uint32_t id);
 
-  Result<SourceSet> MakeSources(const plan::ServicePort& port, const Present& present);
-  void ReleaseSources(const SourceSet& sources);
-  void DeleteSources(const SourceSet& sources);
-
-  // ADDRESS entries: roles from cluster IPs (counted), from the node, and from an earlier run until Prune.
-  Result<void> UseClusterIp(const Address& address);
-  void UnuseClusterIp(const Address& address);
-  void DropRoles();
-  Result<void> WriteRoles(const Address& address);
-  void WriteServiceCidrs();
-
   Tables tables_;
   Reclaimer& reclaimer_;
   Store store_;
   FrontendTable frontends_;
+  Addresses addresses_;
+  CidrTable service_cidrs_;
+  CidrTable pod_cidrs_;
   Runs runs_;
   IdPool service_ids_;
-  IdPool source_sets_;
+  SourceSets sources_;
   PresentMap present_;
   std::map<frontend_key, const plan::ServicePortKey*, FrontendKeyLess> owner_;  // points to keys of present_
-  struct Roles {
-    uint32_t cluster_ip_uses = 0;
-    uint32_t node = 0;
-    uint32_t restored = 0;
-  };
-  std::map<Address, Roles> roles_;
-  std::vector<Address> unused_cluster_ips_;  // their role goes when the batch ends
-  std::vector<Cidr> service_cidrs_;
-  uint64_t service_cidr_changes_ = 0;
   std::vector<SourceSet> orphans_;  // source sets of an earlier run that no run names
-  uint64_t source_range_count_ = 0;
 };
 
 }  // namespace fairlead::ebpf

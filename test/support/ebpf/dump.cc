@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <set>
+#include <span>
 #include <vector>
 
 #include <fmt/format.h>
@@ -48,6 +49,7 @@ std::string RangesText(const ebpf::Tables& tables, uint32_t set) {
 std::string RolesText(uint32_t roles) {
   std::vector<std::string_view> words;
   if (roles & ADDRESS_CLUSTER_IP) words.emplace_back("cluster IP");
+  if (roles & ADDRESS_EXTERNAL) words.emplace_back("external");
   if (roles & ADDRESS_NODE) words.emplace_back("node");
   if (roles & ADDRESS_LOOPBACK) words.emplace_back("loopback");
   return fmt::format("{}", fmt::join(words, ", "));
@@ -123,6 +125,8 @@ std::string RunText(const ebpf::Tables& tables, frontend found) {
   if (found.flags & FRONTEND_SOURCE_RANGES) text += ", only from " + RangesText(tables, head->source_set);
   if (found.flags & FRONTEND_TWO_SCOPES) text += ", outside differs";
   if (found.flags & FRONTEND_MASQUERADE) text += ", masquerade";
+  if (found.flags & FRONTEND_MASQUERADE_OUTSIDE) text += ", masquerade outside";
+  if (found.flags & FRONTEND_DSR) text += ", dsr";
   if (found.count > 0) {
     text += fmt::format("\n  {}: {}", maglev ? "maglev" : "random", offered);
   } else {
@@ -170,12 +174,16 @@ std::string Dump(const ebpf::Tables& tables) {
     for (size_t at = 0; (at = text.find('\n', at)) != std::string::npos; at += 3) text.replace(at, 1, "\n  ");
     dump += fmt::format("  {} -> {}\n", key, text);
   }
-  for (const service_cidr& cidr : tables.service_cidrs) {
-    if (!cidr.in_use) break;
-    unsigned bits = 0;
-    for (uint8_t byte : cidr.mask.bytes) bits += static_cast<unsigned>(__builtin_popcount(byte));
-    dump += fmt::format("  service CIDR {}\n", CidrOf(cidr.base, bits).ToString());
-  }
+  auto list = [&](std::string_view name, std::span<const service_cidr> elements) {
+    for (const service_cidr& cidr : elements) {
+      if (!cidr.in_use) break;
+      unsigned bits = 0;
+      for (uint8_t byte : cidr.mask.bytes) bits += static_cast<unsigned>(__builtin_popcount(byte));
+      dump += fmt::format("  {} CIDR {}\n", name, CidrOf(cidr.base, bits).ToString());
+    }
+  };
+  list("service", tables.service_cidrs);
+  list("pod", tables.pod_cidrs);
   return dump;
 }
 

@@ -43,21 +43,31 @@ PortOf& PortOf::ClusterIp(std::string_view address, uint16_t port) {
 }
 
 PortOf& PortOf::ExternalIp(std::string_view address, uint16_t port) {
-  port_.frontends.push_back({plan::FrontendKind::kExternalIp, Addr(address), port});
-  return *this;
+  return External({plan::FrontendKind::kExternalIp, Addr(address), port});
 }
 
 PortOf& PortOf::LoadBalancer(std::string_view address, uint16_t port) {
-  port_.frontends.push_back(LoadBalancerAt(address, port));
-  return *this;
+  return External(LoadBalancerAt(address, port));
 }
 
 PortOf& PortOf::NodePort(uint16_t port) {
-  port_.frontends.push_back({plan::FrontendKind::kNodePort, plan::AnyAddress(port_.key.family), port});
+  return External({plan::FrontendKind::kNodePort, plan::AnyAddress(port_.key.family), port});
+}
+
+PortOf& PortOf::External(const plan::Frontend& frontend) {
+  port_.frontends.push_back(frontend);
+  bool keeps_source = port_.external_local || port_.forwarding == plan::Forwarding::kDsr;
+  port_.frontends.back().masquerade = keeps_source ? plan::Masquerade::kNobody : plan::Masquerade::kAll;
   return *this;
 }
 
 namespace {
+
+void KeepSources(plan::ServicePort& port) {
+  for (plan::Frontend& frontend : port.frontends) {
+    if (frontend.kind != plan::FrontendKind::kClusterIp) frontend.masquerade = plan::Masquerade::kNobody;
+  }
+}
 
 std::vector<plan::Backend> ListOf(std::initializer_list<std::string_view> texts) {
   std::vector<plan::Backend> list;
@@ -97,6 +107,20 @@ PortOf& PortOf::InternalLocal() {
 
 PortOf& PortOf::ExternalLocal() {
   port_.external_local = true;
+  KeepSources(port_);
+  return *this;
+}
+
+PortOf& PortOf::Dsr() {
+  port_.forwarding = plan::Forwarding::kDsr;
+  KeepSources(port_);
+  return *this;
+}
+
+PortOf& PortOf::MasqueradeClusterIps(plan::Masquerade whom) {
+  for (plan::Frontend& frontend : port_.frontends) {
+    if (frontend.kind == plan::FrontendKind::kClusterIp) frontend.masquerade = whom;
+  }
   return *this;
 }
 

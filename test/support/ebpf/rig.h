@@ -21,8 +21,8 @@ namespace fairlead::test {
 // Big enough for every test that is not about being full.
 Capacities SmallCapacities();
 
-// A service port of the plan. Backends are "address:port", and words after it: "local", "terminating",
-// "weight=3".
+// A service port of the plan; frontends masquerade as the planner would have them without a local-traffic
+// detector. Backends are "address:port", and words after it: "local", "terminating", "weight=3".
 class PortOf {
  public:
   explicit PortOf(std::string_view service, std::string_view port = "http");
@@ -38,6 +38,8 @@ class PortOf {
   PortOf& Draining(std::initializer_list<std::string_view> backends);
   PortOf& InternalLocal();
   PortOf& ExternalLocal();
+  PortOf& Dsr();
+  PortOf& MasqueradeClusterIps(plan::Masquerade whom);
   PortOf& Affinity(uint32_t timeout_s);
   PortOf& Maglev();
   PortOf& Ranges(std::initializer_list<std::string_view> cidrs);  // none: nobody may
@@ -46,6 +48,8 @@ class PortOf {
   operator plan::Change() const;  // NOLINT: a builder stands for what it builds
 
  private:
+  PortOf& External(const plan::Frontend& frontend);
+
   plan::ServicePort port_;
 };
 plan::Change Gone(const PortOf& port);

@@ -163,6 +163,11 @@ plan::NodeFacts ParseNode(const Words& words) {
       facts.localhost_nodeports = true;
     } else if (key == "refuse-external-ips") {
       facts.refuse_external_ips = true;
+    } else if (key == "masquerade-all") {
+      facts.masquerade_all = true;
+    } else if (key == "pods") {
+      facts.detects_pods = true;
+      facts.cluster_cidrs.push_back(Range(value));
     } else if (key == "algorithm") {
       facts.default_algorithm = value == "maglev" ? plan::Algorithm::kMaglev : plan::Algorithm::kRandom;
     } else {

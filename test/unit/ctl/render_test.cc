@@ -191,7 +191,8 @@ Status Served() {
   status.agent_visible = true;
   status.cgroup_id = 1;
   status.cgroup_path = "/sys/fs/cgroup";
-  status.links = {{"sock_connect4", "cgroup_inet4_connect", 7, 91, 1}};
+  status.links = {{"sock_connect4", "cgroup_inet4_connect", 7, 91, 1, "", 0},
+                  {"tc_uplink@eth0:7", "tcx_ingress", 8, 92, 0, "eth0.7", 3}};
   return status;
 }
 
@@ -217,8 +218,9 @@ frontends         6     65536  0.0%
 backends          9    524288  0.0%
 source_ranges     0         0     -
 
-LINK           HOOK                  LINK ID  PROGRAM  CGROUP
-sock_connect4  cgroup_inet4_connect        7       91       1
+LINK              HOOK                  LINK ID  PROGRAM  ON
+sock_connect4     cgroup_inet4_connect        7       91  cgroup 1
+tc_uplink@eth0:7  tcx_ingress                 8       92  eth0.7
 )");
 }
 
@@ -227,6 +229,7 @@ TEST(RenderTest, StatusSaysWhatIsMissing) {
   status.agent_visible = false;
   status.cgroup_path.clear();
   status.links[0].cgroup_id = 0;
+  status.links[1].ifindex = 0;
   status.missing_hooks = {"cgroup_inet4_connect", "cgroup_udp4_sendmsg"};
   const std::string text = RenderStatus(status, {}, Format::kTable);
   EXPECT_NE(text.find("agent         pid 4242, started 2026-01-02T03:04:05Z, not visible from here\n"),
@@ -235,8 +238,8 @@ TEST(RenderTest, StatusSaysWhatIsMissing) {
   EXPECT_NE(text.find("hooks         INCOMPLETE, missing cgroup_inet4_connect, cgroup_udp4_sendmsg\n"),
             std::string::npos);
   EXPECT_NE(text.find("NodePorts on  none\n"), std::string::npos);
-  EXPECT_NE(text.find("sock_connect4  cgroup_inet4_connect        7       91  removed\n"), std::string::npos)
-      << text;
+  EXPECT_NE(text.find("7       91  cgroup (removed)\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("8       92  eth0.7 (removed)\n"), std::string::npos) << text;
 }
 
 TEST(RenderTest, StatusAsJson) {
@@ -265,7 +268,18 @@ TEST(RenderTest, StatusAsJson) {
       "hook": "cgroup_inet4_connect",
       "link_id": 7,
       "program_id": 91,
-      "cgroup_id": 1
+      "cgroup_id": 1,
+      "device": "",
+      "ifindex": 0
+    },
+    {
+      "name": "tc_uplink@eth0:7",
+      "hook": "tcx_ingress",
+      "link_id": 8,
+      "program_id": 92,
+      "cgroup_id": 0,
+      "device": "eth0.7",
+      "ifindex": 3
     }
   ],
   "tables": [

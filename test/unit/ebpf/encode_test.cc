@@ -27,6 +27,8 @@ std::string FlagText(uint8_t flags) {
   if (flags & FRONTEND_SOURCE_RANGES) text += " ranges";
   if (flags & FRONTEND_TWO_SCOPES) text += " two-scopes";
   if (flags & FRONTEND_MASQUERADE) text += " masquerade";
+  if (flags & FRONTEND_MASQUERADE_OUTSIDE) text += " masquerade-outside";
+  if (flags & FRONTEND_DSR) text += " dsr";
   return text;
 }
 
@@ -86,6 +88,29 @@ TEST(EncodeEntries, SourceRangesGuardTheLoadBalancerAddressAlone) {
                           "198.51.100.4:80/TCP: cluster drop-if-empty ranges two-scopes",
                           "NodePort 30001/TCP IPv4 from outside: local drop-if-empty",
                           "NodePort 30001/TCP IPv4: cluster drop-if-empty two-scopes"));
+}
+
+TEST(EncodeEntries, WhomAFrontendMasqueradesIsThePlansWord) {
+  auto cart = PortOf("shop/cart").ClusterIp("172.30.0.10", 80).NodePort(30001);
+  EXPECT_THAT(Texts(cart.MasqueradeClusterIps(plan::Masquerade::kOutside)),
+              ElementsAre("172.30.0.10:80/TCP: cluster masquerade-outside",
+                          "NodePort 30001/TCP IPv4: cluster masquerade"));
+  EXPECT_THAT(
+      Texts(cart.MasqueradeClusterIps(plan::Masquerade::kAll)),
+      ElementsAre("172.30.0.10:80/TCP: cluster masquerade", "NodePort 30001/TCP IPv4: cluster masquerade"));
+}
+
+TEST(EncodeEntries, DsrConcernsBothScopesOfAddressesThatClientsOutsideUse) {
+  EXPECT_THAT(Texts(PortOf("shop/cart")
+                        .ClusterIp("172.30.0.10", 80)
+                        .LoadBalancer("198.51.100.4", 80)
+                        .NodePort(30001)
+                        .ExternalLocal()
+                        .Dsr()),
+              ElementsAre("172.30.0.10:80/TCP: cluster", "198.51.100.4:80/TCP from outside: local dsr",
+                          "198.51.100.4:80/TCP: cluster two-scopes dsr",
+                          "NodePort 30001/TCP IPv4 from outside: local dsr",
+                          "NodePort 30001/TCP IPv4: cluster two-scopes dsr"));
 }
 
 TEST(EncodeEntries, WithoutAnyEndpointNothingIsDroppedForBeingEmpty) {

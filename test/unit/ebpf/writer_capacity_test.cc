@@ -5,6 +5,7 @@
 
 #include "test/support/ebpf/dump.h"
 #include "test/support/ebpf/rig.h"
+#include "test/support/objects.h"
 
 namespace fairlead::ebpf {
 namespace {
@@ -53,10 +54,21 @@ TEST_F(FullTest, Frontends) {
   Rig rig(capacities);
   EXPECT_THAT(Fill(rig, [](uint32_t n) { return Nth(n).On({"10.180.1.11:80"}); }),
               AllOf(HasSubstr("shop/s"), HasSubstr("frontends"), HasSubstr("capacities.frontends")));
-  EXPECT_EQ(added, 8U) << "each takes an entry for its port and one for its address";
+  EXPECT_EQ(added, 7U) << "each takes an entry for its port and one for its address; two are kept";
   rig.Apply({Gone(Nth(1))});
   rig.Settle();
   rig.Apply({Nth(added + 1)});
+}
+
+TEST_F(FullTest, AnAddressTheNodeGetsLaterFindsRoomAmongServicesThatFillTheTable) {
+  capacities.frontends = 16;
+  Rig rig(capacities);
+  Fill(rig, [](uint32_t n) { return Nth(n); });
+  plan::NodePlan node;
+  node.nodeport_addresses = {test::Addr("192.168.99.11"), test::Addr("192.168.98.11")};
+  auto applied = rig.writer->ApplyNode(node);
+  EXPECT_TRUE(applied) << applied.error().message;
+  EXPECT_EQ(rig.Entries().at("address 192.168.98.11"), "node");
 }
 
 TEST_F(FullTest, Services) {

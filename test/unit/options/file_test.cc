@@ -7,6 +7,7 @@
 namespace fairlead {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -91,6 +92,7 @@ TEST(File, KubeadmsConfigMapIsReadWithoutNoise) {
   expected.kubeconfig = "/var/lib/kube-proxy/kubeconfig.conf";
   expected.cluster_cidr = "10.244.0.0/16";
   expected.hostname_override = "node-1";
+  expected.capacities.flows = options->capacities.flows;  // by this machine's cores
   EXPECT_EQ(*options, expected);
 }
 
@@ -110,6 +112,70 @@ TEST(File, BothDocumentsAreReadInEitherOrder) {
     EXPECT_THAT(options->nodeport_addresses, ElementsAre("127.0.0.0/8", "::1/128", "10.0.0.0/8"));
     EXPECT_THAT(options->warnings, IsEmpty());
   }
+}
+
+TEST(File, ConntrackSettingsAreThoseOfTheFlowTable) {
+  auto options =
+      ReadWith(std::string(kKubeProxyHead) +
+               "conntrack: {maxPerCore: 0, min: 7, tcpEstablishedTimeout: 1h, tcpCloseWaitTimeout: 2m,\n"
+               "            udpTimeout: 3s, udpStreamTimeout: 4s}\n");
+  ASSERT_TRUE(options) << options.error().message;
+  EXPECT_EQ(options->conntrack, (ConntrackOptions{.max_per_core = 0,
+                                                  .min = 7,
+                                                  .tcp_established_timeout = std::chrono::hours(1),
+                                                  .tcp_close_wait_timeout = std::chrono::minutes(2),
+                                                  .udp_timeout = std::chrono::seconds(3),
+                                                  .udp_stream_timeout = std::chrono::seconds(4)}));
+  EXPECT_EQ(options->capacities.flows, Capacities{}.flows) << "no limit by core is asked for";
+  EXPECT_THAT(options->warnings, IsEmpty());
+}
+
+TEST(File, TheFlowTableGrowsWithTheCoresUnlessItsCapacityIsGiven) {
+  EXPECT_EQ(FlowCapacity({}, 1), 131072U);
+  EXPECT_EQ(FlowCapacity({}, 64), 64U * 32768U);
+  EXPECT_EQ(FlowCapacity({}, 100'000), kMostFlows);
+  EXPECT_EQ(FlowCapacity({.max_per_core = 10, .min = 1000}, 4), 1000U);
+  EXPECT_EQ(FlowCapacity({.max_per_core = 1000, .min = 10}, 4), 4000U);
+  EXPECT_EQ(FlowCapacity({.max_per_core = 1, .min = 0}, 1), kFewestFlows);
+  EXPECT_EQ(FlowCapacity({.max_per_core = 0, .min = 1}, 4), Capacities{}.flows);
+
+  const std::string conntrack = std::string(kKubeProxyHead) + "conntrack: {maxPerCore: 1, min: 5000}\n---\n";
+  auto computed = ReadWith(conntrack + kFairleadHead + "capacities: {flows: 0}\n");
+  ASSERT_TRUE(computed) << computed.error().message;
+  EXPECT_EQ(computed->capacities.flows, 5000U);
+  auto given = ReadWith(conntrack + kFairleadHead + "capacities: {flows: 4000}\n");
+  ASSERT_TRUE(given) << given.error().message;
+  EXPECT_EQ(given->capacities.flows, 4000U);
+}
+
+TEST(File, PodDeliveryAndTheNodePortRangeAreRead) {
+  auto options =
+      ReadWith(std::string(kFairleadHead) + "podDelivery: direct\nserviceNodePortRange: 20000-22767\n");
+  ASSERT_TRUE(options) << options.error().message;
+  EXPECT_EQ(options->pod_delivery, "direct");
+  EXPECT_EQ(options->nodeport_range, "20000-22767");
+  EXPECT_THAT(options->warnings, IsEmpty());
+}
+
+TEST(File, ABadNodePortRangeOrDeliveryIsRefused) {
+  for (const char* range : {"30000", "0-1", "2-1", "1-65536", "1-2-3", "a-b", "-", " - "}) {
+    auto options = ReadWith(std::string(kFairleadHead) + "serviceNodePortRange: \"" + range + "\"\n");
+    ASSERT_FALSE(options) << range;
+    EXPECT_THAT(options.error().message,
+                AllOf(StartsWith("FILE:3: serviceNodePortRange: "), HasSubstr("such as 30000-32767")));
+  }
+  auto options = ReadWith(std::string(kFairleadHead) + "podDelivery: fast\n");
+  ASSERT_FALSE(options);
+  EXPECT_EQ(options.error().message, "FILE:3: podDelivery: expected stack or direct, got \"fast\"");
+}
+
+TEST(File, ADetectorWithoutAPrefixIsSaid) {
+  auto options = ReadWith(std::string(kKubeProxyHead) + "detectLocalMode: ClusterCIDR\n");
+  ASSERT_TRUE(options) << options.error().message;
+  EXPECT_THAT(options->warnings, ElementsAre(HasSubstr("no clusterCIDR")));
+  options = ReadWith(std::string(kKubeProxyHead) + "detectLocalMode: ClusterCIDR\nclusterCIDR: 10.0.0.0/8\n");
+  ASSERT_TRUE(options) << options.error().message;
+  EXPECT_THAT(options->warnings, IsEmpty());
 }
 
 TEST(File, TheSectionOfTheModeCounts) {
@@ -163,13 +229,6 @@ TEST(File, WhatAsksForSomethingWithoutEffectIsSaidOnceWithItsPlace) {
       {"clientConnection: {burst: 100}", "clientConnection.burst"},
       {"clientConnection: {contentType: text/plain}", "clientConnection.contentType"},
       {"clientConnection: {acceptContentTypes: text/plain}", "clientConnection.acceptContentTypes"},
-      {"conntrack: {maxPerCore: 1}", "conntrack.maxPerCore"},
-      {"conntrack: {min: 1}", "conntrack.min"},
-      {"conntrack: {tcpEstablishedTimeout: 1s}", "conntrack.tcpEstablishedTimeout"},
-      {"conntrack: {tcpCloseWaitTimeout: 1s}", "conntrack.tcpCloseWaitTimeout"},
-      {"conntrack: {tcpBeLiberal: true}", "conntrack.tcpBeLiberal"},
-      {"conntrack: {udpTimeout: 1s}", "conntrack.udpTimeout"},
-      {"conntrack: {udpStreamTimeout: 1s}", "conntrack.udpStreamTimeout"},
       {"iptables: {snatNodeInternalIP: true}", "iptables.snatNodeInternalIP"},
       {"winkernel: {networkName: x}", "winkernel.networkName"},
       {"winkernel: {sourceVip: x}", "winkernel.sourceVip"},
@@ -263,6 +322,7 @@ TEST(File, CapacitiesHaveBounds) {
        "\"99999999999\""},
       {"services: many",
        "FILE:3: capacities.services: expected a whole number from 16 to 4194304, got \"many\""},
+      {"flows: 63", "FILE:3: capacities.flows: expected 0 or at least 64, got 63"},
       {"reals: 1", "FILE:3: \"capacities.reals\": no such field in FairleadConfiguration"},
   };
   for (const auto& [line, message] : cases) {
@@ -385,7 +445,15 @@ TEST(WriteConfig, EverySettingComesBackInEveryMode) {
   options.xdp = "off";
   options.default_algorithm = "maglev";
   options.refuse_external_ips = true;
-  options.capacities = {16, 64, 1024, 16, 16, 16};
+  options.capacities = {16, 64, 1024, 16, 16, 16, 64};
+  options.conntrack = {.max_per_core = 0,
+                       .min = 7,
+                       .tcp_established_timeout = std::chrono::seconds(1),
+                       .tcp_close_wait_timeout = std::chrono::seconds(2),
+                       .udp_timeout = std::chrono::seconds(3),
+                       .udp_stream_timeout = std::chrono::seconds(4)};
+  options.pod_delivery = "direct";
+  options.nodeport_range = "1-65535";
   options.netns_dirs = {"/x"};
   for (const char* mode : {"auto", "ebpf", "nftables", "ipvs", "iptables"}) {
     options.proxy_mode = mode;

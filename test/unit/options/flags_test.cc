@@ -231,7 +231,8 @@ TEST(Flags, ThoseOfACommonDaemonSetAreAllKnown) {
             "--kube-api-qps=50", "--log-file=/var/log/kube-proxy.log"});
   ASSERT_TRUE(options) << options.error().message;
   EXPECT_EQ(options->oom_score_adj, -998);
-  EXPECT_EQ(options->warnings.size(), 6U);
+  EXPECT_EQ(options->conntrack.max_per_core, 131072U);
+  EXPECT_EQ(options->warnings.size(), 5U);
 }
 
 TEST(Flags, MasqueradeAllIsSaidToChangeNothingAtTheSocket) {

@@ -2,8 +2,10 @@
 // What the planner tells the datapath, and when.
 #include "agent/plan/planner.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "agent/plan/node.h"
 #include "agent/plan/print.h"
 #include "test/support/world.h"
 
@@ -230,6 +232,62 @@ TEST(PlanNode, ServiceCidrsComeFromTheCluster) {
   EXPECT_EQ(Text(world.planner.PlanNode(world.cluster).service_cidrs), "172.30.0.0/16 fd00:172:30::/112");
 }
 
+// --- whom the local-traffic detector takes for pods
+// --------------------------------------------------------------------------------------
+
+TEST(PodCidrs, OfTheClusterOrOfThisNodeAsTheDetectorGoes) {
+  plan::NodeFacts facts = Facts();
+  facts.cluster_cidrs = {Range("fd00:10:180::/48"), Range("10.180.0.0/16")};
+  facts.node_pod_cidrs = {Range("10.180.0.0/24")};
+  EXPECT_EQ(Text(plan::PlanNode(facts, {}).pod_cidrs), "") << "there is no detector";
+  facts.detects_pods = true;
+  EXPECT_EQ(Text(plan::PlanNode(facts, {}).pod_cidrs), "10.180.0.0/16 fd00:10:180::/48");
+  facts.pods_by_node_cidr = true;
+  EXPECT_EQ(Text(plan::PlanNode(facts, {}).pod_cidrs), "10.180.0.0/24");
+}
+
+TEST(PodCidrs, AFamilyWithoutAPrefixHasNoDetectorUnlessItGoesByDevice) {
+  plan::NodeFacts facts = Facts();
+  EXPECT_FALSE(plan::DetectsPods(facts, Family::kIpv4));
+  facts.detects_pods = true;
+  EXPECT_TRUE(plan::DetectsPods(facts, Family::kIpv4)) << "by device";
+  EXPECT_TRUE(plan::DetectsPods(facts, Family::kIpv6));
+  facts.cluster_cidrs = {Range("10.180.0.0/16")};
+  EXPECT_TRUE(plan::DetectsPods(facts, Family::kIpv4));
+  EXPECT_FALSE(plan::DetectsPods(facts, Family::kIpv6));
+  facts.pods_by_node_cidr = true;
+  EXPECT_FALSE(plan::DetectsPods(facts, Family::kIpv4)) << "the Node has no pod CIDR yet";
+}
+
+TEST(PodCidrs, APodCidrTheNodeGetsLaterChangesWhoIsMasqueraded) {
+  plan::NodeFacts facts = Facts();
+  facts.detects_pods = facts.pods_by_node_cidr = true;
+  World world(facts);
+  world.Apply({Cart(), CartSlice()});
+  const auto masquerade = [&] { return world.Port("shop/cart:http/TCP IPv4").frontends.front().masquerade; };
+  EXPECT_EQ(masquerade(), plan::Masquerade::kNobody);
+  facts.node_pod_cidrs = {Range("10.180.0.0/24")};
+  ASSERT_TRUE(world.planner.SetFacts(facts));
+  world.PlanAll();
+  EXPECT_EQ(masquerade(), plan::Masquerade::kOutside);
+}
+
+// --- where health checks are answered
+// --------------------------------------------------------------------------------------
+
+TEST(HealthCheckAddresses, AreThoseThatAnswerNodePortsAndOneForAllWhereNothingNarrows) {
+  plan::NodeFacts facts = Facts();
+  facts.addresses = {Addr("192.168.99.11"), Addr("192.168.100.11"), Addr("fd00:192:168:99::11")};
+  EXPECT_THAT(plan::HealthCheckAddresses(facts, Family::kIpv4), testing::ElementsAre(Addr("0.0.0.0")));
+  EXPECT_THAT(plan::HealthCheckAddresses(facts, Family::kIpv6), testing::ElementsAre(Addr("::")));
+  facts.nodeport_cidrs = {Range("192.168.99.0/24"), Range("127.0.0.0/8")};
+  EXPECT_THAT(plan::HealthCheckAddresses(facts, Family::kIpv4),
+              testing::ElementsAre(Addr("192.168.99.11"), Addr("127.0.0.1")));
+  EXPECT_THAT(plan::HealthCheckAddresses(facts, Family::kIpv6), testing::ElementsAre(Addr("::")));
+  facts.nodeport_cidrs = {Range("0.0.0.0/0")};
+  EXPECT_THAT(plan::HealthCheckAddresses(facts, Family::kIpv4), testing::ElementsAre(Addr("0.0.0.0")));
+}
+
 // --- words
 // -----------------------------------------------------------------------------------------------------
 
@@ -257,6 +315,18 @@ TEST(Words, APlanIsPrintedForPeople) {
             "  source ranges: 203.0.113.0/25\n");
 }
 
+TEST(Words, WhoIsMasqueradedIsPrintedBesideTheFrontend) {
+  plan::NodeFacts facts = Facts();
+  facts.detects_pods = true;
+  facts.cluster_cidrs = {Range("10.180.0.0/16")};
+  World world(facts);
+  world.Apply({Service("shop/cart").ClusterIp("172.30.0.10").Port("http", 80).NodePort(30001)});
+  EXPECT_EQ(world.Print(),
+            "shop/cart:http/TCP IPv4\n"
+            "  frontends: ClusterIP 172.30.0.10:80 (masquerade outside), NodePort 30001 (masquerade)\n"
+            "  policy: reject\n");
+}
+
 TEST(Words, AServiceWithoutEndpointsIsPrintedAsRejecting) {
   World world;
   world.Apply({Service("shop/cart").ClusterIp("172.30.0.10").Port("http", 80).InternalLocal()});
@@ -269,10 +339,11 @@ TEST(Words, TheNodeIsPrintedForPeople) {
   plan::NodePlan node{.nodeport_addresses = {Addr("192.168.99.11")},
                       .loopback_nodeports_v4 = true,
                       .loopback_nodeports_v6 = false,
-                      .service_cidrs = {Range("172.30.0.0/16")}};
+                      .service_cidrs = {Range("172.30.0.0/16")},
+                      .pod_cidrs = {Range("10.180.0.0/16")}};
   EXPECT_EQ(plan::Print(node),
             "node\n  NodePort addresses: 192.168.99.11\n  NodePorts on loopback: IPv4\n"
-            "  service CIDRs: 172.30.0.0/16\n");
+            "  service CIDRs: 172.30.0.0/16\n  pod CIDRs: 10.180.0.0/16\n");
 }
 
 }  // namespace

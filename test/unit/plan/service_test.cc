@@ -391,7 +391,9 @@ TEST(Settings, MalformedOrUnknownOnesAreReportedByServiceAndAnnotationAndHaveNoE
         {"weights", "10.180.1.11=3,", "\"\"; every weight is 1"},
         {"weights", "", "\"\"; every weight is 1"},
         {"algorithm", "fastest", "expected random or maglev, got \"fastest\"; random is used"},
-        {"colour", "red", "expected one of algorithm, weights; it has no effect"}}) {
+        {"colour", "red", "expected one of algorithm, weights, forwarding; it has no effect"},
+        {"forwarding", "tunnel", "expected nat or dsr, got \"tunnel\"; nat is used"},
+        {"forwarding", "DSR", "expected nat or dsr, got \"DSR\"; nat is used"}}) {
     World world;
     plan::Delta delta = world.Apply({Cart().Setting(row.key, row.value), CartSlice()});
     std::string expected = "Service shop/cart: annotation fairlead.io/" + std::string(row.key) + ": " +
@@ -399,7 +401,18 @@ TEST(Settings, MalformedOrUnknownOnesAreReportedByServiceAndAnnotationAndHaveNoE
     EXPECT_EQ(Text(delta.problems), expected);
     EXPECT_EQ(world.Port(kCart).cluster[0].weight, 1);
     EXPECT_EQ(world.Port(kCart).algorithm, plan::Algorithm::kRandom);
+    EXPECT_EQ(world.Port(kCart).forwarding, plan::Forwarding::kNat);
   }
+}
+
+TEST(Settings, ForwardingIsTheServicesAndNatWithoutAWord) {
+  World world;
+  world.Apply({Cart(), CartSlice()});
+  EXPECT_EQ(world.Port(kCart).forwarding, plan::Forwarding::kNat);
+  EXPECT_EQ(Text(world.Apply({Cart().Setting("forwarding", "dsr")}).problems), "");
+  EXPECT_EQ(world.Port(kCart).forwarding, plan::Forwarding::kDsr);
+  world.Apply({Cart().Setting("forwarding", "nat")});
+  EXPECT_EQ(world.Port(kCart).forwarding, plan::Forwarding::kNat);
 }
 
 // --- too much

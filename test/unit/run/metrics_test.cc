@@ -257,5 +257,32 @@ TEST_F(PagesTest, ConfigzIsTheConfiguration) {
   EXPECT_THAT(answer, HasSubstr("\r\nContent-Type: application/json\r\n"));
 }
 
+TEST(Metrics, FlowsAreToldByStateAndPortTriesAsAHistogram) {
+  Metrics metrics;
+  EXPECT_THAT(metrics.Expose(), Not(HasSubstr("fairlead_conntrack")));
+  EXPECT_THAT(metrics.Expose(), Not(HasSubstr("fairlead_nat")));
+  metrics.AddReader([](Readings& into) {
+    into.flows.entries = {{"established", 10}, {"syn", 2}};
+    into.flows.capacity = 64;
+    into.flows.collected = 5;
+    into.flows.source_ports = 33000;
+    into.flows.port_tries = {7, 2, 1};  // the last: none was found
+  });
+  std::vector<std::string> lines = Lines(metrics.Expose());
+  EXPECT_THAT(lines, Contains("fairlead_conntrack_entries{state=\"established\"} 10"));
+  EXPECT_THAT(lines, Contains("fairlead_conntrack_entries{state=\"syn\"} 2"));
+  EXPECT_THAT(lines, Contains("fairlead_conntrack_capacity_entries 64"));
+  EXPECT_THAT(lines, Contains("fairlead_conntrack_collected_total 5"));
+  EXPECT_THAT(lines, Contains("fairlead_conntrack_stuck_entries 0"));
+  EXPECT_THAT(lines, Contains("fairlead_nat_source_ports 33000"));
+  EXPECT_THAT(lines, Contains("# TYPE fairlead_nat_tries histogram"));
+  EXPECT_THAT(lines, Contains("fairlead_nat_tries_bucket{le=\"0\"} 7"));
+  EXPECT_THAT(lines, Contains("fairlead_nat_tries_bucket{le=\"1\"} 9"));
+  EXPECT_THAT(lines, Contains("fairlead_nat_tries_bucket{le=\"+Inf\"} 10"));
+  EXPECT_THAT(lines, Contains("fairlead_nat_tries_count 10"));
+  EXPECT_THAT(lines, Contains("fairlead_nat_tries_sum 4"));
+  EXPECT_THAT(lines, Contains("fairlead_nat_exhausted_total 1"));
+}
+
 }  // namespace
 }  // namespace fairlead::run

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/datapath/ebpf/table_set.h"
+
+#include <algorithm>
+
+#include "agent/base/log.h"
+#include "agent/datapath/ebpf/memory_tables.h"
+#include "maps/affinity.h"
+
+namespace fairlead::ebpf {
+
+std::map<std::string, uint32_t, std::less<>> TableSizes(const Capacities& capacities) {
+  return {
+      {frontends_table::kName, static_cast<uint32_t>(MemoryTables::SlotsFor(capacities.frontends))},
+      {backends_table::kName, capacities.backends},
+      {rings_table::kName, capacities.ring_slots / RING_CHUNK_SLOTS},
+      {services_table::kName, capacities.services},
+      {service_traffic_table::kName, capacities.services + 1},
+      {backend_traffic_table::kName, capacities.backends},
+      {affinity_table::kName, capacities.affinity},
+      {source_ranges_table::kName, capacities.source_ranges},
+      {conntrack_table::kName, static_cast<uint32_t>(MemoryTables::FlowSetsFor(capacities.flows))},
+  };
+}
+
+template <typename Table>
+Result<void> TableSet::MapOne(SharedArray<typename Table::Value>& array) {
+  auto info = GetMapInfo(Of(Table::kName));
+  if (!info) return std::unexpected(std::move(info.error()).In(Table::kName));
+  auto mapped =
+      SharedArray<typename Table::Value>::Map(Of(Table::kName), Table::kName, info->max_entries, true);
+  if (!mapped) return std::unexpected(mapped.error());
+  array = std::move(*mapped);
+  return {};
+}
+
+Result<void> TableSet::Map(const schema& schema) {
+  Result<void> outcome;
+  auto map = [&]<typename Table>(SharedArray<typename Table::Value>& array) {
+    if (outcome) outcome = MapOne<Table>(array);
+  };
+  map.operator()<frontends_table>(frontends_);
+  map.operator()<backends_table>(backends_);
+  map.operator()<rings_table>(rings_);
+  map.operator()<service_cidrs_table>(service_cidrs_);
+  map.operator()<service_traffic_table>(service_traffic_);
+  map.operator()<backend_traffic_table>(backend_traffic_);
+  map.operator()<conntrack_table>(conntrack_);
+  map.operator()<nat_ports_table>(nat_ports_);
+  map.operator()<pod_cidrs_table>(pod_cidrs_);
+  if (!outcome) return outcome;
+  services_ = KernelTable<services_table>(Of(services_table::kName));
+  source_ranges_ = KernelTable<source_ranges_table>(Of(source_ranges_table::kName));
+  devices_ = KernelTable<devices_table>(Of(devices_table::kName));
+  auto ranges = GetMapInfo(Of(source_ranges_table::kName));
+  if (!ranges) return std::unexpected(ranges.error());
+  tables_ = {schema.hash_seed,
+             frontends_.elements(),
+             backends_.elements(),
+             rings_.elements(),
+             service_cidrs_.elements(),
+             service_traffic_.elements(),
+             backend_traffic_.elements(),
+             &services_,
+             &source_ranges_,
+             ranges->max_entries,
+             conntrack_.elements(),
+             nat_ports_.elements(),
+             pod_cidrs_.elements(),
+             &devices_};
+  return {};
+}
+
+namespace {
+
+// Into a free place of either of its sets. Nobody else writes `to` yet.
+bool Insert(std::span<flow_set> to, const flow& entry, const schema& schema) {
+  const uint64_t hash = flow_hash(&entry.key, schema.flow_keys);
+  const auto mask = static_cast<uint32_t>(to.size() - 1);
+  for (uint32_t index : {flow_first_set(hash, mask), flow_second_set(hash, mask)}) {
+    flow_set& set = to[index];
+    for (unsigned way = 0; way < FLOW_WAYS; ++way) {
+      if ((set.tags >> (8 * way) & 0xff) != 0) continue;
+      set.entry[way] = entry;
+      set.tags |= uint64_t{flow_tag(hash)} << (8 * way);
+      return true;
+    }
+  }
+  return false;
+}
+
+// An entry that is being written while it is read is left out: its flow's other half rebuilds it.
+void CopyFlows(std::span<const flow_set> from, std::span<flow_set> to, const schema& schema) {
+  size_t lost = 0;
+  for (const flow_set& set : from) {
+    for (unsigned way = 0; way < FLOW_WAYS; ++way) {
+      const flow& entry = set.entry[way];
+      uint32_t sequence = __atomic_load_n(&entry.sequence, __ATOMIC_ACQUIRE);
+      flow copy = entry;
+      __atomic_thread_fence(__ATOMIC_ACQUIRE);
+      bool whole = sequence % 2 == 0 && __atomic_load_n(&entry.sequence, __ATOMIC_RELAXED) == sequence;
+      bool used = (set.tags >> (8 * way) & 0xff) != 0 && copy.state != FLOW_FREE;
+      if (whole && used && !Insert(to, copy, schema)) ++lost;
+    }
+  }
+  if (lost > 0)
+    spdlog::warn("{}: {} entries found no place in the smaller table", conntrack_table::kName, lost);
+}
+
+}  // namespace
+
+Result<void> CarryOver(const TableSet& from, TableSet& to, const schema& schema) {
+  auto copy = [](std::span<const traffic> source, std::span<traffic> target) {
+    std::copy_n(source.begin(), std::min(source.size(), target.size()), target.begin());
+  };
+  copy(from.tables().service_traffic, to.tables().service_traffic);
+  copy(from.tables().backend_traffic, to.tables().backend_traffic);
+  if (from.tables().conntrack.size() != to.tables().conntrack.size())
+    CopyFlows(from.tables().conntrack, to.tables().conntrack, schema);
+  KernelTable<affinity_table> clients(from.Of(affinity_table::kName));
+  KernelTable<affinity_table> into(to.Of(affinity_table::kName));
+  return clients.ForEach(
+      [&](const affinity_key& key, const affinity& value) { (void)into.Update(key, value); });
+}
+
+}  // namespace fairlead::ebpf

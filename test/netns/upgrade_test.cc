@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// Connections from outside while the agent dies, comes back and puts its programs in the place of those that
+// run: none is cut, none is lost.
+#include <gmock/gmock.h>
+
+#include <memory>
+#include <thread>
+
+#include "test/support/load.h"
+#include "test/support/node_fixture.h"
+
+namespace fairlead::test {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::IsEmpty;
+
+constexpr char kNodePort[] = "192.168.99.11:30001", kNodePort6[] = "[fd00:192:168:99::11]:30001";
+
+class UpgradeTest : public NodeTest {
+ protected:
+  // Streams from outside to a backend here and to one elsewhere, of both families.
+  std::vector<std::unique_ptr<Client>> HoldOnEveryBackend() {
+    std::vector<std::unique_ptr<Client>> held;
+    for (const char* to : {kNodePort, kNodePort6}) {
+      std::set<std::string> reached;
+      for (int i = 0; i < 60 && reached.size() < 2; ++i) {
+        auto client = std::make_unique<Client>(Outside(), Proto::kTcp, At(to).address.GetFamily());
+        if (client->Connect(At(to)) != 0) continue;
+        if (reached.insert(client->Receive().backend).second) held.push_back(std::move(client));
+      }
+    }
+    EXPECT_EQ(held.size(), 4u);
+    return held;
+  }
+  static void ExpectAlive(const std::vector<std::unique_ptr<Client>>& held) {
+    for (const auto& client : held) {
+      const Outcome outcome = client->Ask("still there?");
+      EXPECT_EQ(outcome.payload, "still there?") << outcome.ToString();
+    }
+  }
+  void ProgramBoth() {
+    Program(Cart(30001), CartSlice({"10.180.0.11", "10.180.1.11"}),
+            CartSlice({"fd00:10:180::11", "fd00:10:180:1::11"}));
+  }
+};
+
+TEST_F(UpgradeTest, AKilledAgentAndItsReturnCostNoConnectionAndNoRequest) {
+  ProgramBoth();
+  const auto held = HoldOnEveryBackend();
+  Client datagrams(Outside(), Proto::kUdp, Family::kIpv4);
+  ASSERT_EQ(datagrams.Connect(At(kNodePort)), 0);
+  const std::string backend = datagrams.Ask("first").backend;
+  Load tcp(Outside(), Proto::kTcp, At(kNodePort));
+  Load udp(Outside(), Proto::kUdp, At(kNodePort6), 1);
+  for (int round = 0; round < 5; ++round) {
+    ASSERT_TRUE(tcp.WaitForMore(50));
+    TheAgent().Kill();
+    ASSERT_TRUE(tcp.WaitForMore(50) && udp.WaitForMore(50));
+    ExpectAlive(held);
+    TheAgent().Start();  // replaces every program
+    ExpectAlive(held);
+    EXPECT_EQ(datagrams.Ask("next").backend, backend);
+  }
+  EXPECT_THAT(tcp.Stop(), IsEmpty());
+  EXPECT_THAT(udp.Stop(), IsEmpty());
+}
+
+TEST_F(UpgradeTest, ATerminatedAgentLeavesThePacketPathStanding) {
+  ProgramBoth();
+  const auto held = HoldOnEveryBackend();
+  EXPECT_EQ(TheAgent().Stop(), 0);
+  ExpectAlive(held);
+  EXPECT_EQ(Connect(Outside(), Proto::kTcp, At(kNodePort)).end, End::kReached);
+  TheAgent().Start();
+  ExpectAlive(held);
+}
+
+// The collector of a fresh agent must not take what it has not seen in use for idle.
+TEST_F(UpgradeTest, TheFirstCollectionsCutNothing) {
+  ProgramBoth();
+  const auto held = HoldOnEveryBackend();
+  TheAgent().Kill();
+  TheAgent().Start();
+  std::this_thread::sleep_for(std::chrono::seconds(5));
+  ExpectAlive(held);
+}
+
+TEST_F(UpgradeTest, AStreamOfAServiceThatWentWhileTheAgentWasAwayGoesOn) {
+  ProgramBoth();
+  const auto held = HoldOnEveryBackend();
+  TheAgent().Kill();
+  TheAgent().Remove("cluster.json");
+  TheAgent().Start();
+  ExpectAlive(held);
+  EXPECT_NE(Connect(Outside(), Proto::kTcp, At(kNodePort), {.timeout = milliseconds(150)}).end,
+            End::kReached);
+}
+
+TEST_F(UpgradeTest, AfterACleanupPacketsAreLeftAloneAndANewAgentServesThem) {
+  Program(Cart().LoadBalancerIp("198.51.100.4"), CartSlice({"10.180.0.11"}));
+  ASSERT_EQ(Connect(Outside(), Proto::kTcp, At("198.51.100.4:80")).end, End::kReached);
+  EXPECT_EQ(TheAgent().Stop(), 0);
+  const Finished cleaned = TheAgent().Cleanup();
+  EXPECT_EQ(cleaned.status, 0) << cleaned.output;
+  Capture capture(Host());
+  EXPECT_EQ(Connect(Outside(), Proto::kTcp, At("198.51.100.4:80"), {.timeout = milliseconds(150)}).end,
+            End::kSilent);
+  EXPECT_GE(capture.TakeSent(Proto::kTcp, At("198.51.100.4:80")), 1);
+  TheAgent().Start();
+  EXPECT_EQ(Connect(Outside(), Proto::kTcp, At("198.51.100.4:80")).backend, "10.180.0.11:8080");
+}
+
+}  // namespace
+}  // namespace fairlead::test
