@@ -3,7 +3,7 @@
 //
 //   tc_uplink   in by a device of the node: 1 dissect  2 conntrack  3 find  4 pick  5 rewrite  6 send
 //   tc_pod      in from a pod: the same walk; answers of masqueraded flows, and clients without socket hooks
-//   tc_egress   out by a device of the node: answers that the stack has routed get the Service's address
+//   tc_egress   out by any of them: answers that the stack has routed get the Service's address
 //   tc_explain  attached nowhere: the walk of an imaginary packet, step by step, for fairleadctl explain
 #include "lib/skb.bpf.h"
 

@@ -110,9 +110,10 @@ Result<void> Finish(Draft& draft) {
                "in ebpf mode it has nothing to do for clients on this node: they are translated at the "
                "socket and keep their own address; packets from elsewhere are masqueraded");
   }
-  // The machine's cores, not those of this process's cpuset: packets come in on all of them.
+  // The machine's cores, not those of this process's cpuset: packets come in on all of them. Those offline
+  // too: the size must not change with them, since another size means another table.
   options.capacities.flows = draft.flows.value_or(
-      FlowCapacity(options.conntrack, static_cast<uint32_t>(std::max(1L, ::sysconf(_SC_NPROCESSORS_ONLN)))));
+      FlowCapacity(options.conntrack, static_cast<uint32_t>(std::max(1L, ::sysconf(_SC_NPROCESSORS_CONF)))));
   if (!options.manifests.empty() && (!options.kubeconfig.empty() || !options.master.empty())) {
     draft.Warn("manifests", "taken instead of the API server that kubeconfig or master name");
   }

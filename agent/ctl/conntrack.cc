@@ -2,6 +2,7 @@
 #include "agent/ctl/conntrack.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "agent/datapath/ebpf/encode.h"
@@ -14,6 +15,10 @@ using ebpf::FlowTable;
 
 Endpoint At(const ip_addr& address, __be16 port) {
   return {Address{address}, ebpf::PortFromWire(port)};
+}
+
+bool Same(const flow_key& a, const flow_key& b) {
+  return std::memcmp(&a, &b, sizeof(flow_key)) == 0;
 }
 
 // The halves of one flow; at least one is there.
@@ -103,19 +108,21 @@ void ForEachFlow(const FlowTable& table, Visit visit) {
   }
 }
 
-// Frees whatever has one of the flow's two keys, until neither is found: a packet may make one half anew from
-// the other in between.
+// Frees what has one of the flow's two keys and names the other, until neither is found: a packet may make
+// one half anew from the other in between. What merely has the key is another flow's.
 bool FreeBoth(FlowTable& table, const Halves& halves) {
   constexpr int kTries = 10;
   const flow_key key = halves.Any().key;
   const flow_key mate = FlowTable::MateKey(halves.Any());
+  const std::pair<flow_key, flow_key> both[] = {{key, mate}, {mate, key}};
   bool freed = false;
   for (int attempt = 0; attempt < kTries; ++attempt) {
     bool found = false;
-    for (const flow_key& one : {key, mate}) {
+    for (const auto& [one, other] : both) {
       auto entry = table.Find(one);
-      found |= entry.has_value();
-      if (entry) freed |= table.Free(*entry, false);
+      if (!entry || !Same(FlowTable::MateKey(entry->value), other)) continue;
+      found = true;
+      freed |= table.Free(*entry, false);
     }
     if (!found) break;
   }

@@ -54,14 +54,14 @@ INLINE enum verdict plan_way(packet_ctx* ctx, const struct packet* p, enum progr
   to->sport = p->key.sport;
   to->egress = EGRESS_STACK;
   if (tunnel) to->flags |= FLOW_DSR;
-  if (!masquerade && !tunnel && !local) return VERDICT_TRANSLATED;  // the stack routes it
   struct route route = {};
-  route_to(ctx, &p->key, &to->dst, &route);
+  if (masquerade || tunnel || (local && config.direct_delivery)) route_to(ctx, &p->key, &to->dst, &route);
   // Local delivery is past the place of masquerading: a backend in the node's own network sees the client.
   if (local && route.egress == EGRESS_STACK) masquerade = false;
-  bool direct = local && route.egress != EGRESS_UNKNOWN && enters_pods_directly(route.ifindex);
-  if (!masquerade && !tunnel && !direct) {  // a pod here, by the stack
-    if (program != PROGRAM_POD) to->flags |= FLOW_BY_STACK;
+  bool direct = config.direct_delivery && local && route.egress != EGRESS_UNKNOWN &&
+                enters_pods_directly(route.ifindex);
+  if (!masquerade && !tunnel && !direct) {  // the stack routes it
+    to->flags |= FLOW_BY_STACK;
     return VERDICT_TRANSLATED;
   }
   if (route.egress == EGRESS_UNKNOWN || route.egress == EGRESS_STACK) return VERDICT_DROP_NO_ROUTE;
@@ -128,7 +128,7 @@ INLINE enum verdict make_flow(struct plan* plan, const struct packet* p, __u32 t
     if (reply <= 0) return reply == CLAIM_EXISTS ? VERDICT_DROP_NAT_EXHAUSTED : VERDICT_DROP_FLOWS_FULL;
   }
   __s64 forward = make_forward(plan, p, tick);
-  if (forward <= 0) {  // CLAIM_EXISTS: another CPU made this very flow; its sender will send again
+  if (forward <= 0) {  // CLAIM_EXISTS: another CPU has made this very flow meanwhile; see decide()
     if (reply) flow_abandon(reply);
     return VERDICT_DROP_FLOWS_FULL;
   }
@@ -162,7 +162,8 @@ INLINE enum verdict choose(const struct packet* p, enum program program, bool dr
   if (!run) return VERDICT_DROP_BROKEN_TABLE;
   verdict = check_source(p, service, run, dry);
   if (verdict != VERDICT_TRANSLATED) return verdict;
-  if (!may_begin(p, service)) return VERDICT_NOT_OURS;
+  // Passed on, it would go by the default route, and perhaps come back by it.
+  if (!may_begin(p, service)) return service->roles & ADDRESS_NODE ? VERDICT_NOT_OURS : VERDICT_DROP_NO_FLOW;
 
   const struct backend* backend = NULL;
   verdict = pick_backend(p, service->frontend, run, dry, &backend);

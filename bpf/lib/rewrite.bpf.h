@@ -59,6 +59,8 @@ INLINE bool rewrite_l4(packet_ctx* ctx, const struct packet* p, const struct tra
     __u64 flags = udp ? BPF_F_MARK_MANGLED_0 : 0;
     bpf_l4_csum_replace(ctx, offset, 0, fold(diff.ports), flags);
     bpf_l4_csum_replace(ctx, offset, 0, fold(diff.addresses), flags | BPF_F_PSEUDO_HDR);
+    // That takes the addresses out of a sum beside the packet; of IPv6 they are in it, and cancel out.
+    if (p->v6) bpf_csum_update(ctx, fold(diff.addresses));
 #endif
   }
   __be16* ports = header_at(ctx, p->l4);

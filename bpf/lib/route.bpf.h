@@ -20,9 +20,11 @@ struct route {
   __u16 mtu;
 };
 
-// As the kernel would forward a packet to `dst` that came in by this device.
-INLINE void route_to(packet_ctx* ctx, const struct flow_key* key, const struct ip_addr* dst,
-                     struct route* out) {
+// As the kernel would forward a packet to `dst` that came in by this device. 0: there is no way. A global
+// function: what it asks with is not on the stack of who asks.
+__noinline int route_to(packet_ctx* ctx, const struct flow_key* key, const struct ip_addr* dst,
+                        struct route* out) {
+  if (!key || !dst || !out) return 0;
   struct bpf_fib_lookup fib = {};
   bool v6 = !is_ipv4(dst);
   fib.family = v6 ? AF_INET6 : AF_INET;
@@ -40,16 +42,18 @@ INLINE void route_to(packet_ctx* ctx, const struct flow_key* key, const struct i
   long found = bpf_fib_lookup(ctx, &fib, sizeof(fib), 0);
   if (found == BPF_FIB_LKUP_RET_NOT_FWDED) {  // an address of the node
     out->egress = EGRESS_STACK;
-    return;
+    return 1;
   }
-  if (found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH) return;
+  if (found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH) return 0;
   out->ifindex = fib.ifindex;
   out->egress = EGRESS_NEIGH;
-  if (found == BPF_FIB_LKUP_RET_NO_NEIGH) return;  // before the kernel has stored the MTU
+  if (found == BPF_FIB_LKUP_RET_NO_NEIGH) return 1;  // before the kernel has stored the MTU
   out->mtu = fib.mtu_result;
   __builtin_memcpy(out->dmac, fib.dmac, sizeof(out->dmac));
   __builtin_memcpy(out->smac, fib.smac, sizeof(out->smac));
-  out->egress = EGRESS_DEVICE;
+  bool known = out->dmac[0] | out->dmac[1] | out->dmac[2] | out->dmac[3] | out->dmac[4] | out->dmac[5];
+  out->egress = known ? EGRESS_DEVICE : EGRESS_NEIGH;
+  return 1;
 }
 
 // The node's address for masqueraded packets that leave by this device. False: it has none of this family.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // tunnel: the other end of dsr.bpf.h, on the backend's node. A packet is taken out of a tunnel only if what
 // is inside belongs to a flow that goes to that very backend, or is for a Service with DSR of which it is a
-// backend here: nobody else can make the node unpack anything.
+// backend here. Whoever can send to a pod can so reach it by its Service too, past the source ranges that the
+// first node would have checked; and nothing else.
 #ifndef FAIRLEAD_BPF_TUNNEL_H_
 #define FAIRLEAD_BPF_TUNNEL_H_
 
@@ -40,14 +41,18 @@ __noinline int tunnel_look(packet_ctx* ctx, struct packet* p, struct tunnel* tun
   return dissected == DISSECT_OK && tunnel->port;
 }
 
-// Whether this key's flow goes to the tunnel's backend. 0: it does not, or there is none.
-__noinline int flow_of_tunnel(const struct flow_key* key, struct tunnel* tunnel) {
+// Whether this key's flow goes to the tunnel's backend. 0: it does not, or there is none. `goes_on`: the
+// address alone says so, since segments of one large packet count the outer id, where the port is, up
+// (net/ipv4/af_inet.c, inet_gso_segment).
+__noinline int flow_of_tunnel(const struct flow_key* key, struct tunnel* tunnel, bool goes_on) {
   if (!key || !tunnel) return 0;
   struct flow* flow = flow_at(flow_find(key, hash_of(key), false));
   if (!flow || flow->flags & (FLOW_REPLY | FLOW_DSR)) return 0;
   tunnel->service_id = flow->service_id;
   tunnel->backend_id = flow->backend_id;
-  return same_address(&flow->to_dst, &tunnel->backend) && flow->to_dport == tunnel->port;
+  if (!same_address(&flow->to_dst, &tunnel->backend)) return 0;
+  if (goes_on) tunnel->port = flow->to_dport;
+  return flow->to_dport == tunnel->port;
 }
 
 // The same of the flow whose packet an ICMP error is about.
@@ -56,7 +61,7 @@ __noinline int error_of_tunnel(packet_ctx* ctx, const struct packet* p, struct t
   struct packet about = {};
   if (dissect_quoted(ctx, p, &about) != DISSECT_OK) return 0;
   turn_round(&about.key);
-  return flow_of_tunnel(&about.key, tunnel);
+  return flow_of_tunnel(&about.key, tunnel, true);
 }
 
 struct backend_search {
@@ -114,8 +119,10 @@ __noinline int end_flow(const struct flow_key* key) {
 INLINE bool may_unpack(packet_ctx* ctx, struct packet* p, struct tunnel* tunnel, __u32 tick) {
   if (p->key.proto == (p->v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP)) return error_of_tunnel(ctx, p, tunnel);
   if (p->fragment == LATER_FRAGMENT && !ports_of_datagram(p, tick)) return false;
-  if (flow_of_tunnel(&p->key, tunnel)) return true;
+  bool begins = p->key.proto == IPPROTO_UDP || p->tcp_flags & TCP_SYN;
+  if (flow_of_tunnel(&p->key, tunnel, !begins)) return true;
   if (!service_of_tunnel(&p->key, tunnel)) return false;
+  if (!begins && flow_find(&p->key, hash_of(&p->key), false)) return false;
   end_flow(&p->key);
   return true;
 }

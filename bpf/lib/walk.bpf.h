@@ -43,18 +43,23 @@ INLINE void route_again(packet_ctx* ctx, const struct packet* p, struct flow* fl
 // A packet of a known flow. VERDICT_NOT_OURS: it is another's, or another program's, to translate.
 // `again`: the flow is over, and the packet begins a new one.
 INLINE enum verdict go_on(packet_ctx* ctx, const struct packet* p, enum program program, bool dry,
-                          __u32 index, __u32 tick, const struct tunnel* tunnel, bool* again, int* leave) {
+                          __u32 index, __u32 tick, const struct tunnel* tunnel, struct translation* to,
+                          bool* again, int* leave) {
   struct flow* flow = flow_at(index);
-  struct translation to;
   *again = true;
-  if (!flow || !flow_read(flow, &p->key, &to)) return VERDICT_NOT_OURS;
-  bool reply = to.flags & FLOW_REPLY;
-  STEP(FLOW_HIT, &to.dst, (__u64)to.flags << 8 | flow->state, to.dport);
+  if (!flow || !flow_read(flow, &p->key, to)) return VERDICT_NOT_OURS;
+  bool reply = to->flags & FLOW_REPLY;
+  STEP(FLOW_HIT, &to->dst, (__u64)to->flags << 8 | flow->state, to->dport);
   if (!reply) {
     bool asks = (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;  // for a connection
-    bool over = asks && flow->state == FLOW_CLOSED;
-    bool ask = p->key.proto == IPPROTO_UDP || (asks && flow->state == FLOW_SYN);
-    if (ask && !tunnel->port) over = !still_stands(p, program, flow);  // else: as the node that sent it says
+    // Anybody can forge a reset: only ends of both sides end a connection for a new one.
+    __u8 ends = to->flags & (FLOW_FIN_CLIENT | FLOW_FIN_BACKEND);
+    bool ended = ends == (FLOW_FIN_CLIENT | FLOW_FIN_BACKEND) || (ends && to->flags & FLOW_DSR);
+    bool over = asks && ended && flow->state == FLOW_CLOSED;
+    bool ask =
+        p->key.proto == IPPROTO_UDP || (asks && (flow->state == FLOW_SYN || flow->state == FLOW_CLOSED));
+    if (ask && !over && !tunnel->port)
+      over = !still_stands(p, program, flow);  // else: as the node that sent it says
     if (over) {
       if (!dry) {
         flow_free(flow_mirror(index, tick));
@@ -65,18 +70,25 @@ INLINE enum verdict go_on(packet_ctx* ctx, const struct packet* p, enum program 
   }
   *again = false;
   // Answers that the stack routes are undone where they leave.
-  if (reply && (to.egress == EGRESS_STACK) != (program == PROGRAM_EGRESS)) return VERDICT_NOT_OURS;
+  if (reply && (to->egress == EGRESS_STACK) != (program == PROGRAM_EGRESS)) return VERDICT_NOT_OURS;
   if (!reply && program == PROGRAM_EGRESS) return VERDICT_NOT_OURS;
 #if AT_XDP
   // What needs more than the entry is TC's: a route, the other half's news.
-  if (!sendable_here(ctx, &to) || flow->last_seen != tick) return VERDICT_NOT_OURS;
+  if (!sendable_here(ctx, to) || flow->last_seen != tick) return VERDICT_NOT_OURS;
 #endif
-  STEP(ROUTE, NULL, to.ifindex, to.egress);
+  STEP(ROUTE, NULL, to->ifindex, to->egress);
   enum verdict verdict = reply ? VERDICT_RETURNED : VERDICT_KEPT;
   if (dry) return verdict;
-  bool due = flow_seen(flow, index, p, tick);
-  if (!AT_XDP && (due || to.egress == EGRESS_UNKNOWN)) route_again(ctx, p, flow, &to);
-  return send(ctx, p, &to, verdict, leave);
+  *again = true;
+  if (!same_key(&flow->key, &p->key)) return VERDICT_NOT_OURS;  // it has just changed hands
+  enum seen seen = flow_seen(flow, index, p, tick);
+  if (seen == SEEN_LOST) {
+    flow_free(index);
+    return VERDICT_NOT_OURS;
+  }
+  *again = false;
+  if (!AT_XDP && (seen == SEEN_DUE || to->egress == EGRESS_UNKNOWN)) route_again(ctx, p, flow, to);
+  return send(ctx, p, to, verdict, leave);
 }
 
 // A packet whose headers contradict each other is ours to drop if it is for a Service; the node's own stack
@@ -104,6 +116,7 @@ INLINE enum verdict other_protocol(packet_ctx* ctx, const struct packet* p, enum
     if (p->icmp_type != (p->v6 ? ICMPV6_ECHO_REQUEST : ICMP_ECHO)) return VERDICT_NOT_OURS;
   }
   __u32 roles = address_roles(&p->key.dst);
+  if (!roles && program != PROGRAM_EGRESS && in_service_cidr(&p->key.dst)) return VERDICT_DROP_UNALLOCATED;
   if (roles & ADDRESS_NODE || !(roles & (ADDRESS_CLUSTER_IP | ADDRESS_EXTERNAL))) return VERDICT_NOT_OURS;
   if (icmp) return answer_ping(ctx, p, program, leave);
   return roles & ADDRESS_CLUSTER_IP && program != PROGRAM_EGRESS ? VERDICT_REJECT_UNDEFINED_PORT
@@ -126,18 +139,26 @@ INLINE enum verdict decide(packet_ctx* ctx, struct packet* p, enum program progr
     if (ported != VERDICT_TRANSLATED) return ported;
   }
 #endif
+  struct plan plan = {};
   __u64 hash = hash_of(&p->key);
-  __u32 index = flow_find(&p->key, hash, false);
+  __u32 index = flow_lookup(&p->key, hash);
   if (index) {
     bool again = false;
-    enum verdict verdict = go_on(ctx, p, program, dry, index, tick, tunnel, &again, leave);
+    enum verdict verdict = go_on(ctx, p, program, dry, index, tick, tunnel, &plan.to, &again, leave);
     if (!again) return verdict;
+    plan = (struct plan){};
   } else {
     STEP(FLOW_MISS, NULL, 0, 0);
   }
   if (program == PROGRAM_EGRESS) return VERDICT_NOT_OURS;
-  struct plan plan = {};
   enum verdict verdict = begin(ctx, p, program, dry, tick, tunnel, &plan);
+  // Another CPU has just made this very flow: the packet comes in again, and goes by that.
+  if (verdict == VERDICT_DROP_FLOWS_FULL && flow_find(&p->key, hash, false)) {
+#if !AT_XDP
+    *leave = bpf_redirect(device_of(ctx), BPF_F_INGRESS);
+#endif
+    return VERDICT_NOT_OURS;
+  }
   if (verdict != VERDICT_TRANSLATED || dry) return verdict;
   if (AT_XDP && !sendable_here(ctx, &plan.to)) return VERDICT_NOT_OURS;  // the flow is made: TC goes on
   return send(ctx, p, &plan.to, VERDICT_TRANSLATED, leave);
@@ -175,11 +196,15 @@ INLINE int finish(packet_ctx* ctx, const struct packet* p, enum program program,
 
 INLINE int walk(packet_ctx* ctx, enum program program, bool dry) {
   if (for_vlan_device(ctx) || (program != PROGRAM_EGRESS && !dry && for_other_host(ctx))) return LEAVE_PASS;
-  struct packet p = {};
-  int dissected = dissect(ctx, &p);
-  if (dissected == DISSECT_SHORT && pull(ctx, HEADERS_MAX)) {
+  struct packet p;
+  int dissected = DISSECT_OK;
+  if (!dissect_plain(ctx, &p)) {
     p = (struct packet){};
     dissected = dissect(ctx, &p);
+    if (dissected == DISSECT_SHORT && pull(ctx, HEADERS_MAX)) {
+      p = (struct packet){};
+      dissected = dissect(ctx, &p);
+    }
   }
   if (dissected == DISSECT_NOT_IP) return LEAVE_PASS;
   STEP(PACKET, NULL, program, p.key.proto);

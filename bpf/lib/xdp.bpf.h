@@ -31,7 +31,8 @@ INLINE bool for_other_host(packet_ctx* ctx) {
   return false;  // the device decides that with the skb; XDP sends only what is for a Service
 }
 INLINE bool for_vlan_device(packet_ctx* ctx) {
-  return false;  // a tag is in the frame, which so is no IP packet here
+  return false;  // the tag is in the frame, which so is no IP packet here (unless the device strips it:
+                 // rx-vlan-offload)
 }
 INLINE __u8 checksum_kind(packet_ctx* ctx) {
   return 0;

@@ -16,7 +16,8 @@ struct fairlead_config {
   __u32 flow_timeout[8];      // ticks without a packet after which a flow is over, by enum flow_state
   __u32 idle_ticks;           // FLOW_IDLE_BEFORE_EVICTION_S
   __u8 pod_devices_are_pods;  // the detector goes by device: what comes from a pod device is a pod's
-  __u8 reserved[3];
+  __u8 direct_delivery;       // some device may have DEVICE_DIRECT
+  __u8 reserved[2];
 };
 WIRE_ASSERT(sizeof(struct fairlead_config) == 120, "no hidden padding");
 

@@ -24,6 +24,7 @@
   X(DROP_FRAGMENT, DROP, "a fragment whose first one is not known and that could not be kept")               \
   X(DROP_NAT_EXHAUSTED, DROP, "no source port was free towards the backend")                                 \
   X(DROP_FLOWS_FULL, DROP, "every place in the flow table is held by a live flow")                           \
+  X(DROP_NO_FLOW, DROP, "of a TCP connection that is not known here, and nothing to begin one with")         \
   X(DROP_NO_ROUTE, DROP, "no route to the backend or back to the client")                                    \
   X(DROP_TTL, DROP, "its TTL or hop limit ended here")                                                       \
   X(DROP_RATE_LIMIT, DROP, "a rejection that was not sent: too many were lately")                            \

@@ -26,6 +26,14 @@ class FlowTest : public NodeTest {
     EXPECT_EQ(first.backend, backend) << first.ToString();
     return client;
   }
+  // Replaces the pods one by one under load.
+  void RollUnderLoad();
+};
+
+// Packets enter pods past the node's stack, and answers come by the pod's device.
+class DirectFlowTest : public FlowTest {
+ protected:
+  std::vector<std::string> Arguments() const override { return {"--pod-delivery", "direct"}; }
 };
 
 TEST_F(FlowTest, AStreamStaysOnARemovedBackendAndEndsWithIt) {
@@ -110,7 +118,7 @@ TEST_F(FlowTest, DatagramsThatBeganBeforeTheServiceAreServedOnceItIsThere) {
   EXPECT_EQ(client.AskAt(At("198.51.100.4:80"), "?").backend, "10.180.1.11:8080");
 }
 
-TEST_F(FlowTest, ARollingUpdateFailsNoRequestFromOutside) {
+void FlowTest::RollUnderLoad() {
   Program(Cart(30001), CartSlice({"10.180.0.11", "10.180.1.11"}));
   Load tcp(Outside(), Proto::kTcp, At(kNodePort));
   Load udp(Outside(), Proto::kUdp, At(kNodePort));
@@ -128,6 +136,14 @@ TEST_F(FlowTest, ARollingUpdateFailsNoRequestFromOutside) {
   }
   EXPECT_THAT(tcp.Stop(), IsEmpty());
   EXPECT_THAT(udp.Stop(), IsEmpty());
+}
+
+TEST_F(FlowTest, ARollingUpdateFailsNoRequestFromOutside) {
+  RollUnderLoad();
+}
+
+TEST_F(DirectFlowTest, ARollingUpdateFailsNoRequestFromOutside) {
+  RollUnderLoad();
 }
 
 }  // namespace

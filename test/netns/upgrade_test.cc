@@ -2,7 +2,10 @@
 // Connections from outside while the agent dies, comes back and puts its programs in the place of those that
 // run: none is cut, none is lost.
 #include <gmock/gmock.h>
+#include <yaml-cpp/yaml.h>
 
+#include <chrono>
+#include <filesystem>
 #include <memory>
 #include <thread>
 
@@ -13,6 +16,7 @@ namespace fairlead::test {
 namespace {
 
 using std::chrono::milliseconds;
+using testing::HasSubstr;
 using testing::IsEmpty;
 
 constexpr char kNodePort[] = "192.168.99.11:30001", kNodePort6[] = "[fd00:192:168:99::11]:30001";
@@ -76,14 +80,13 @@ TEST_F(UpgradeTest, ATerminatedAgentLeavesThePacketPathStanding) {
   ExpectAlive(held);
 }
 
-// The collector of a fresh agent must not take what it has not seen in use for idle.
-TEST_F(UpgradeTest, TheFirstCollectionsCutNothing) {
+TEST_F(UpgradeTest, ATableThatIsMissingIsNamedAndTheOthersAreNotTakenOver) {
   ProgramBoth();
-  const auto held = HoldOnEveryBackend();
-  TheAgent().Kill();
+  EXPECT_EQ(TheAgent().Stop(), 0);
+  ASSERT_TRUE(std::filesystem::remove(Sandbox::Get().BpffsDir() + "/maps/rings"));
   TheAgent().Start();
-  std::this_thread::sleep_for(std::chrono::seconds(5));
-  ExpectAlive(held);
+  EXPECT_THAT(TheAgent().Log(), HasSubstr("tables without rings found"));
+  EXPECT_EQ(Connect(Outside(), Proto::kTcp, At(kNodePort)).end, End::kReached);
 }
 
 TEST_F(UpgradeTest, AStreamOfAServiceThatWentWhileTheAgentWasAwayGoesOn) {
@@ -109,6 +112,43 @@ TEST_F(UpgradeTest, AfterACleanupPacketsAreLeftAloneAndANewAgentServesThem) {
   EXPECT_GE(capture.TakeSent(Proto::kTcp, At("198.51.100.4:80")), 1);
   TheAgent().Start();
   EXPECT_EQ(Connect(Outside(), Proto::kTcp, At("198.51.100.4:80")).backend, "10.180.0.11:8080");
+}
+
+// --- the first collection
+
+class BriefTimeoutTest : public UpgradeTest {
+ protected:
+  static constexpr std::chrono::seconds kTimeout{3};
+  std::vector<std::string> Arguments() const override {
+    return {"--conntrack-tcp-timeout-established", fmt::format("{}s", kTimeout.count())};
+  }
+  size_t FlowsOf(uint16_t client_port) {
+    const Finished listed =
+        TheAgent().Ctl({"conntrack", "--src", fmt::format("{}:{}", kClient, client_port), "-o", "json"});
+    return YAML::Load(listed.output).size();
+  }
+  static constexpr char kClient[] = "203.0.113.2";
+};
+
+// A fresh agent has not seen which flows are in use, and goes by what the programs wrote.
+TEST_F(BriefTimeoutTest, TheFirstCollectionTakesWhatWasIdleForItsTimeAndNothingElse) {
+  ProgramBoth();
+  Client idle(Outside(), Proto::kTcp, Family::kIpv4, {.bind_port = 23456});
+  ASSERT_EQ(idle.Connect(At(kNodePort)), 0);
+  ASSERT_EQ(idle.Ask("established").end, End::kReached);
+  ASSERT_EQ(FlowsOf(23456), 1u);
+  const auto held = HoldOnEveryBackend();
+  const auto until = std::chrono::steady_clock::now() + kTimeout + std::chrono::seconds(2);
+  TheAgent().Kill();
+  while (std::chrono::steady_clock::now() < until) {
+    ExpectAlive(held);
+    std::this_thread::sleep_for(milliseconds(200));
+  }
+  ASSERT_EQ(FlowsOf(23456), 1u) << "nobody has collected yet";
+  TheAgent().Start();
+  for (int i = 0; i < 50 && FlowsOf(23456) != 0; ++i) ExpectAlive(held);
+  EXPECT_EQ(FlowsOf(23456), 0u);
+  ExpectAlive(held);
 }
 
 }  // namespace

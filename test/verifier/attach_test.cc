@@ -6,8 +6,10 @@
 #include <bpf/libbpf.h>
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <linux/capability.h>
 #include <net/if.h>
 #include <sched.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -19,27 +21,52 @@
 #include "agent/datapath/ebpf/clsact.h"
 #include "agent/datapath/ebpf/device_links.h"
 #include "agent/datapath/ebpf/device_watch.h"
+#include "agent/datapath/ebpf/kernel.h"
 #include "agent/datapath/ebpf/probe_load.h"
 
 namespace fairlead::ebpf {
 namespace {
 
+using testing::Contains;
 using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::SizeIs;
 
 // "return TC_ACT_UNSPEC", or XDP_PASS.
-DeviceProgram Load(const std::string& name, bpf_prog_type type = BPF_PROG_TYPE_SCHED_CLS) {
+DeviceProgram Load(const std::string& name, bpf_prog_type type = BPF_PROG_TYPE_SCHED_CLS,
+                   bpf_attach_type expected = bpf_attach_type{}) {
   bpf_insn code[2]{};
   code[0].code = BPF_ALU64 | BPF_MOV | BPF_K;
   code[0].imm = type == BPF_PROG_TYPE_XDP ? XDP_PASS : -1;
   code[1].code = BPF_JMP | BPF_EXIT;
-  DeviceProgram program{name, bpf_prog_load(type, name.c_str(), "GPL", code, 2, nullptr), 0};
+  bpf_prog_load_opts options{};
+  options.sz = sizeof(options);
+  options.expected_attach_type = expected;
+  DeviceProgram program{name, bpf_prog_load(type, name.c_str(), "GPL", code, 2, &options), 0};
   bpf_prog_info info{};
   uint32_t size = sizeof(info);
   if (bpf_obj_get_info_by_fd(program.fd, &info, &size) == 0) program.id = info.id;
   return program;
 }
+
+// While it lives, this thread has not the capability in effect. What it executes has.
+class Without {
+ public:
+  explicit Without(unsigned capability) : bit_(1U << capability) { Set(false); }
+  Without(const Without&) = delete;
+  Without& operator=(const Without&) = delete;
+  ~Without() { Set(true); }
+
+ private:
+  void Set(bool on) const {
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    __user_cap_data_struct data[2]{};
+    ASSERT_EQ(::syscall(SYS_capget, &header, data), 0);
+    data[0].effective = on ? data[0].effective | bit_ : data[0].effective & ~bit_;
+    ASSERT_EQ(::syscall(SYS_capset, &header, data), 0);
+  }
+  uint32_t bit_;
+};
 
 class AttachTest : public testing::Test {
  protected:
@@ -48,7 +75,11 @@ class AttachTest : public testing::Test {
     if (auto prepared = pins_.Prepare(); !prepared) GTEST_SKIP() << prepared.error().message;
     home_ = Fd(::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
     ASSERT_EQ(::unshare(CLONE_NEWNET), 0);
-    Shell("ip link add eth0 type veth peer name far0 && ip link set eth0 up && ip link set far0 up");
+    // Without link-local addresses and with carriers found, the kernel has no word to say later by itself.
+    Shell(
+        "ip link add eth0 type veth peer name far0 && "
+        "for device in eth0 far0; do ip link set $device addrgenmode none up; done && "
+        "for i in $(seq 500); do test $(ip -o link | grep -c 'state UP') = 2 && break; sleep 0.01; done");
     uplink_ = Load("tc_uplink");
     egress_ = Load("tc_egress");
     ASSERT_GE(uplink_.fd, 0);
@@ -180,6 +211,27 @@ TEST_F(LinksTest, XdpChangesItsModeByANewLink) {
   EXPECT_EQ(At("xdp_uplink@eth0").id, native.id);
 }
 
+TEST_F(LinksTest, AnXdpLinkThatCannotBeUpdatedGivesWayToANewOne) {
+  DeviceProgram former = Load("xdp_uplink", BPF_PROG_TYPE_XDP);
+  Place({XdpOn("eth0", former, XdpMode::kNative)});
+  // The kernel does not update a link to a program of another expected attach type.
+  DeviceProgram newer = Load("xdp_uplink", BPF_PROG_TYPE_XDP, BPF_XDP);
+  Place({XdpOn("eth0", newer, XdpMode::kNative)});
+  EXPECT_EQ(At("xdp_uplink@eth0").program, newer.id);
+  uint32_t id = 0;
+  ASSERT_EQ(bpf_xdp_query_id(static_cast<int>(::if_nametoindex("eth0")), 0, &id), 0);
+  EXPECT_EQ(id, newer.id);
+}
+
+TEST_F(LinksTest, ALinkWithoutAProgramInThisRunGoesAtOnce) {
+  DeviceProgram xdp = Load("xdp_uplink", BPF_PROG_TYPE_XDP);
+  Place({XdpOn("eth0", xdp, XdpMode::kNative), On("eth0", uplink_)});
+  const std::vector<Placement> wanted = {On("eth0", uplink_)};  // --xdp off
+  EXPECT_THAT(links_.Others(wanted, {&uplink_, 1}), IsEmpty());
+  EXPECT_THAT(pins_.Links(), ElementsAre("tc_uplink@eth0"));
+  EXPECT_EQ(Devices().at(::if_nametoindex("eth0")).xdp, XdpMode::kNone);
+}
+
 TEST_F(LinksTest, ADriverWithoutXdpRefusesAndAForeignProgramStays) {
   DeviceProgram xdp = Load("xdp_uplink", BPF_PROG_TYPE_XDP);
   Shell("ip link add br9 type bridge");
@@ -217,7 +269,7 @@ class FiltersTest : public AttachTest {
     return Output("tc filter show dev eth0 ingress; tc filter show dev eth0 egress");
   }
   void DetachAll() {
-    for (const Leftover& leftover : clsact_.Others({}, Devices())) EXPECT_TRUE(clsact_.Detach(leftover));
+    for (const Leftover& leftover : clsact_.Others({}, Devices(), {})) EXPECT_TRUE(clsact_.Detach(leftover));
   }
 
   Clsact clsact_{pins_};
@@ -231,6 +283,58 @@ TEST_F(FiltersTest, AFilterGetsTheNewProgramInPlace) {
   EXPECT_NE(shown.find(fmt::format("id {} ", newer.id)), std::string::npos) << shown;
   EXPECT_EQ(shown.find(fmt::format("id {} ", uplink_.id)), std::string::npos) << shown;
   EXPECT_NE(shown.find("handle 0xfa1 tc_egress"), std::string::npos) << shown;
+}
+
+TEST_F(FiltersTest, NoneOfItTakesSysAdmin) {
+  Place({On("eth0", uplink_), On("far0", uplink_)});
+  DeviceProgram newer = Load("tc_uplink");
+  {
+    Without sys_admin(CAP_SYS_ADMIN);
+    ASSERT_LT(bpf_prog_get_fd_by_id(newer.id), 0);
+    Place({On("eth0", newer)});
+    EXPECT_THAT(clsact_.Others({}, Devices(), {}), SizeIs(2));
+    EXPECT_TRUE(RemoveFilters(pins_));
+  }
+  EXPECT_EQ(Filters(), "");
+  EXPECT_THAT(clsact_.Others({}, Devices(), {}), IsEmpty());
+}
+
+TEST_F(FiltersTest, AQdiscThatStaysHoldsNoProgram) {
+  Place({On("eth0", uplink_)});
+  AddForeign("prio 7");
+  DetachAll();
+  EXPECT_THAT(pins_.Programs(), Contains("clsact@eth0"));
+  ::close(uplink_.fd);
+  // The kernel frees a program after a grace period.
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+  auto is_there = [this] { return static_cast<bool>(Fd(bpf_prog_get_fd_by_id(uplink_.id))); };
+  while (is_there() && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_FALSE(is_there());
+}
+
+TEST_F(FiltersTest, WhatIsGoneAlreadyIsNoErrorToDetach) {
+  Place({On("eth0", uplink_), On("far0", uplink_)});
+  const auto filters = clsact_.Others({}, Devices(), {});
+  ASSERT_THAT(filters, SizeIs(2));
+  Shell("tc qdisc del dev eth0 clsact");
+  for (const Leftover& filter : filters) EXPECT_TRUE(clsact_.Detach(filter)) << filter.device;
+  Shell("ip link del eth0");
+  for (const Leftover& filter : filters) EXPECT_TRUE(clsact_.Detach(filter)) << filter.device;
+  EXPECT_THAT(pins_.Programs(), IsEmpty());
+}
+
+TEST_F(FiltersTest, CleanUpUnpinsEverythingThoughAFilterCannotBeRemoved) {
+  Place({On("eth0", uplink_)});
+  {
+    Without net_admin(CAP_NET_ADMIN);
+    auto cleaned = Kernel::CleanUp(pins_.dir());
+    ASSERT_FALSE(cleaned);
+    EXPECT_EQ(cleaned.error().code, EPERM) << cleaned.error().message;
+  }
+  EXPECT_FALSE(std::filesystem::exists(pins_.dir()));
+  EXPECT_TRUE(Kernel::CleanUp(pins_.dir()));
+  EXPECT_EQ(Filters(), "");
 }
 
 TEST_F(FiltersTest, CleanUpLeavesADeviceAsItWas) {
@@ -271,10 +375,19 @@ TEST_F(FiltersTest, SomebodyElsesProgramAtOurPlaceIsNotReplaced) {
 TEST_F(FiltersTest, OnlyDevicesThatAreNotWantedAreNamed) {
   Place({On("eth0", uplink_), On("far0", uplink_)});
   const std::vector<Placement> wanted = {On("eth0", uplink_)};
-  const auto others = clsact_.Others(wanted, Devices());
+  const auto others = clsact_.Others(wanted, Devices(), {});
   ASSERT_THAT(others, SizeIs(1));
   EXPECT_EQ(others[0].device, "far0");
   EXPECT_EQ(others[0].program, "tc_uplink");
+}
+
+TEST_F(FiltersTest, WhatIsNotWantedRunsThePresentProgram) {
+  Place({On("far0", uplink_)});
+  DeviceProgram newer = Load("tc_uplink");
+  ASSERT_THAT(clsact_.Others({}, Devices(), {&newer, 1}), SizeIs(1));
+  const std::string shown = Output("tc filter show dev far0 ingress");
+  EXPECT_NE(shown.find(fmt::format("id {} ", newer.id)), std::string::npos)
+      << shown << "it must not go on over tables that were replaced";
 }
 
 // --- what rtnetlink says

@@ -93,7 +93,8 @@ void SetConfig(bpf_object* object, const Configuration& configuration) {
   tables.hash_seed = 0x123456789abcdef0ULL;
   for (auto& key : tables.flow_keys) key = tables.hash_seed | 1;
   const fairlead_config config = fairlead::ebpf::ProgramConfig(tables, {1, 250}, configuration.conntrack,
-                                                               configuration.pod_devices_are_pods);
+                                                               configuration.pod_devices_are_pods,
+                                                               true);
   bpf_map* map = nullptr;
   bpf_object__for_each_map(map, object) {
     size_t size = 0;

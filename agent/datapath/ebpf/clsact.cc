@@ -4,13 +4,13 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/netlink.h>
+#include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
 #include <optional>
 #include <string_view>
 
@@ -42,43 +42,79 @@ bpf_tc_opts FilterOptions() {
   return options;
 }
 
-std::string ProgramName(uint32_t id) {
-  Fd program(bpf_prog_get_fd_by_id(id));
-  bpf_prog_info info{};
-  uint32_t size = sizeof(info);
-  if (!program || bpf_obj_get_info_by_fd(program.Get(), &info, &size) != 0) return {};
-  return std::string(info.name, ::strnlen(info.name, sizeof(info.name)));
+uint32_t ParentOf(DeviceHook hook) {
+  return TC_H_MAKE(TC_H_CLSACT, hook == DeviceHook::kEgress ? TC_H_MIN_EGRESS : TC_H_MIN_INGRESS);
+}
+
+// What is not there need not be removed: the filter, the qdisc (EINVAL), the device.
+bool IsGone(int error) {
+  return error == -ENOENT || error == -EINVAL || error == -ENODEV;
 }
 
 struct Filter {
-  uint32_t program_id = 0;
+  uint32_t program_id = 0;  // 0: not of BPF
   std::string program;
   bool IsOurs() const { return std::ranges::find(kOurs, program) != std::end(kOurs); }
 };
 
+// Visits the filters of one priority, or of all (0). A device or qdisc that is not there has none.
+Result<void> ForEachFilter(uint32_t ifindex, DeviceHook hook, uint32_t priority,
+                           const Netlink::Visit& visit) {
+  auto netlink = Netlink::Open(NETLINK_ROUTE);
+  if (!netlink) return std::unexpected(netlink.error());
+  tcmsg which{};
+  which.tcm_family = AF_UNSPEC;
+  which.tcm_ifindex = static_cast<int>(ifindex);
+  which.tcm_parent = ParentOf(hook);
+  which.tcm_info = TC_H_MAKE(priority << 16, 0U);
+  return netlink->Ask(NetlinkRequest(RTM_GETTFILTER, NLM_F_DUMP, which), visit);
+}
+
+// The filter's own word on its program: to ask the program for its name by its id takes CAP_SYS_ADMIN.
+Filter FilterFrom(const NetlinkMessage& message) {
+  Filter filter;
+  std::string kind;
+  std::span<const std::byte> options;
+  for (const NetlinkAttribute& attribute : NetlinkAttributes(message.body, sizeof(tcmsg))) {
+    if (attribute.type == TCA_KIND) kind = attribute.Text();
+    if (attribute.type == TCA_OPTIONS) options = attribute.value;
+  }
+  if (kind != "bpf") return {0, kind};
+  for (const NetlinkAttribute& attribute : NetlinkAttributes(options)) {
+    if (attribute.type == TCA_BPF_ID) filter.program_id = attribute.As<uint32_t>();
+    if (attribute.type == TCA_BPF_NAME) filter.program = attribute.Text();
+  }
+  filter.program.resize(std::min(filter.program.find(":["), filter.program.size()));  // libbpf: "name:[id]"
+  return filter;
+}
+
 // The filter at our priority and handle.
-std::optional<Filter> Query(uint32_t ifindex, DeviceHook hook) {
-  bpf_tc_hook at = HookOf(ifindex, hook);
-  bpf_tc_opts options = FilterOptions();
-  if (bpf_tc_query(&at, &options) != 0) return std::nullopt;
-  return Filter{options.prog_id, ProgramName(options.prog_id)};
+Result<std::optional<Filter>> Query(uint32_t ifindex, DeviceHook hook) {
+  std::optional<Filter> filter;
+  auto asked = ForEachFilter(ifindex, hook, kPriority, [&](const NetlinkMessage& message) {
+    auto head = message.As<tcmsg>();
+    if (head && head->tcm_handle == kHandle) filter = FilterFrom(message);
+  });
+  if (!asked) return std::unexpected(asked.error());
+  return filter;
 }
 
 Result<bool> HasFilters(uint32_t ifindex) {
-  auto netlink = Netlink::Open(NETLINK_ROUTE);
-  if (!netlink) return std::unexpected(netlink.error());
   bool any = false;
-  for (uint32_t parent :
-       {TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS), TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS)}) {
-    tcmsg which{};
-    which.tcm_family = AF_UNSPEC;
-    which.tcm_ifindex = static_cast<int>(ifindex);
-    which.tcm_parent = parent;
-    auto asked = netlink->Ask(NetlinkRequest(RTM_GETTFILTER, NLM_F_DUMP, which),
-                              [&](const NetlinkMessage&) { any = true; });
+  for (DeviceHook hook : {DeviceHook::kIngress, DeviceHook::kEgress}) {
+    auto asked = ForEachFilter(ifindex, hook, 0, [&](const NetlinkMessage&) { any = true; });
     if (!asked) return std::unexpected(asked.error());
   }
   return any;
+}
+
+// Puts the program in place of the filter's, or makes the filter; 0, or a negative errno.
+int Attach(const DeviceProgram& program, uint32_t ifindex, DeviceHook hook) {
+  bpf_tc_hook at = HookOf(ifindex, hook);
+  bpf_tc_opts options = FilterOptions();
+  options.prog_fd = program.fd;
+  options.flags = BPF_TC_F_REPLACE;
+  return bpf_tc_attach(&at, &options);
 }
 
 }  // namespace
@@ -93,25 +129,27 @@ Result<void> Clsact::MakeQdisc(const Placement& placement) const {
   int error = bpf_tc_hook_create(&both);
   if (error == -EEXIST) return {};
   if (error != 0) return FailErrno(-error, "{}: make its clsact qdisc", placement.device);
-  return Pins::Pin(placement.program->fd, QdiscPin(placement.device));
+  // A program in its place would keep that program's tables for as long as the qdisc stands.
+  Fd mark(
+      bpf_map_create(BPF_MAP_TYPE_ARRAY, "clsact_is_ours", sizeof(uint32_t), sizeof(uint32_t), 1, nullptr));
+  if (!mark) return FailErrno(errno, "{}: mark its clsact qdisc as ours", placement.device);
+  return Pins::Pin(mark.Get(), QdiscPin(placement.device));
 }
 
 Result<void> Clsact::PlaceOne(const Placement& placement) const {
-  if (auto there = Query(placement.ifindex, placement.hook)) {
-    if (there->program_id == placement.program->id) return {};
-    if (!there->IsOurs()) {
+  auto there = Query(placement.ifindex, placement.hook);
+  if (!there) return std::unexpected(std::move(there.error()).In(placement.device));
+  if (const auto& filter = *there) {
+    if (filter->program_id == placement.program->id) return {};
+    if (!filter->IsOurs()) {
       return Fail(ErrorKind::kUnavailable,
                   "{}: program {} of somebody else has priority {} and handle {:#x} of {}", placement.device,
-                  there->program, kPriority, kHandle, DeviceHookName(placement.hook));
+                  filter->program, kPriority, kHandle, DeviceHookName(placement.hook));
     }
   } else if (auto made = MakeQdisc(placement); !made) {
     return made;
   }
-  bpf_tc_hook at = HookOf(placement.ifindex, placement.hook);
-  bpf_tc_opts options = FilterOptions();
-  options.prog_fd = placement.program->fd;
-  options.flags = BPF_TC_F_REPLACE;
-  int error = bpf_tc_attach(&at, &options);
+  int error = Attach(*placement.program, placement.ifindex, placement.hook);
   if (error == 0) return {};
   return FailErrno(-error, "{}: attach {} to {}", placement.device, placement.program->name,
                    DeviceHookName(placement.hook));
@@ -127,7 +165,8 @@ std::vector<PlacementFailure> Clsact::Place(std::span<const Placement> wanted) {
   return failures;
 }
 
-std::vector<Leftover> Clsact::Others(std::span<const Placement> wanted, const Inventory& inventory) const {
+std::vector<Leftover> Clsact::Others(std::span<const Placement> wanted, const Inventory& inventory,
+                                     std::span<const DeviceProgram> programs) const {
   load::QuietLibbpf quiet;
   for (const std::string& pin : pins_.Programs()) {
     LinkName name = LinkName::Parse(pin);
@@ -143,7 +182,12 @@ std::vector<Leftover> Clsact::Others(std::span<const Placement> wanted, const In
       });
       if (is_wanted) continue;
       auto there = Query(ifindex, hook);
-      if (there && there->IsOurs()) others.push_back({there->program, hook, ifindex, device.name});
+      if (!there || !*there || !(*there)->IsOurs()) continue;
+      const Filter& filter = **there;
+      others.push_back({filter.program, hook, ifindex, device.name});
+      auto program = std::ranges::find(programs, filter.program, &DeviceProgram::name);
+      if (program != programs.end() && program->id != filter.program_id)
+        (void)Attach(*program, ifindex, hook);  // else it goes on with the former one
     }
   }
   return others;
@@ -154,7 +198,7 @@ Result<void> Clsact::Detach(const Leftover& leftover) const {
   bpf_tc_hook at = HookOf(leftover.ifindex, leftover.hook);
   bpf_tc_opts options = FilterOptions();
   int error = bpf_tc_detach(&at, &options);
-  if (error != 0 && error != -ENOENT)
+  if (error != 0 && !IsGone(error))
     return FailErrno(-error, "{}: remove {}", leftover.device, leftover.program);
   const std::string pin = QdiscPin(leftover.device);
   if (::access(pin.c_str(), F_OK) != 0) return {};
@@ -163,8 +207,7 @@ Result<void> Clsact::Detach(const Leftover& leftover) const {
   if (*used) return {};
   at.attach_point = static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS);
   error = bpf_tc_hook_destroy(&at);
-  if (error != 0 && error != -ENOENT)
-    return FailErrno(-error, "{}: remove its clsact qdisc", leftover.device);
+  if (error != 0 && !IsGone(error)) return FailErrno(-error, "{}: remove its clsact qdisc", leftover.device);
   ::unlink(pin.c_str());
   return {};
 }
@@ -175,10 +218,19 @@ Result<void> RemoveFilters(const Pins& pins) {
   auto inventory = watch->List();
   if (!inventory) return std::unexpected(inventory.error());
   Clsact clsact(pins);
-  for (const Leftover& filter : clsact.Others({}, *inventory)) {
-    if (auto detached = clsact.Detach(filter); !detached) return detached;
+  auto remove = [&](const NetDevice& device, DeviceHook hook) -> Result<void> {
+    auto there = Query(device.ifindex, hook);
+    if (!there) return std::unexpected(std::move(there.error()).In(device.name));
+    if (!*there || !(*there)->IsOurs()) return {};
+    return clsact.Detach({(*there)->program, hook, device.ifindex, device.name});
+  };
+  Result<void> outcome;
+  for (const auto& [ifindex, device] : *inventory) {
+    for (DeviceHook hook : {DeviceHook::kIngress, DeviceHook::kEgress}) {
+      if (auto removed = remove(device, hook); !removed && outcome) outcome = std::move(removed);
+    }
   }
-  return {};
+  return outcome;
 }
 
 }  // namespace fairlead::ebpf

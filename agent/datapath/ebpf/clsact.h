@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Programs kept on devices by filters of the clsact qdisc, for kernels without tcx (before 6.6). A filter of
 // ours has priority 1 and handle 0xfa1 and is known by the name of its program; filters of others are left
-// alone. A qdisc that we made (DIR/programs/clsact@<device> says so) goes with the last filter on it.
+// alone. A qdisc that we made (DIR/programs/clsact@<device>, a map of no content, says so) goes with the last
+// filter on it. Takes no CAP_SYS_ADMIN.
 #pragma once
 
 #include <set>
@@ -20,9 +21,11 @@ class Clsact {
   // Makes each placement so; a filter that is there gets the program in place.
   std::vector<PlacementFailure> Place(std::span<const Placement> wanted);
 
-  // Filters of ours on devices of `inventory` that no placement is about. Forgets the qdiscs of devices that
-  // are not in it.
-  std::vector<Leftover> Others(std::span<const Placement> wanted, const Inventory& inventory) const;
+  // Filters of ours on devices of `inventory` that no placement is about. Those of `programs` run the present
+  // program afterwards. Forgets the qdiscs of devices that are not in the inventory.
+  std::vector<Leftover> Others(std::span<const Placement> wanted, const Inventory& inventory,
+                               std::span<const DeviceProgram> programs) const;
+  // No error if the filter, its qdisc or its device is gone already.
   Result<void> Detach(const Leftover& leftover) const;
 
  private:
@@ -33,7 +36,8 @@ class Clsact {
   const Pins& pins_;
 };
 
-// Takes down what Clsact left on any device of this network namespace.
+// Takes down what Clsact left on any device of this network namespace. Goes on past a device that refuses,
+// and returns the first error.
 Result<void> RemoveFilters(const Pins& pins);
 
 }  // namespace fairlead::ebpf

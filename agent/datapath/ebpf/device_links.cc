@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <set>
 
+#include "agent/base/log.h"
+
 namespace fairlead::ebpf {
 
 namespace {
@@ -64,7 +66,10 @@ Result<void> DeviceLinks::Create(const Placement& placement) const {
 Result<void> DeviceLinks::Renew(const Placement& placement, const Link& link) const {
   if (link.program_id != placement.program->id &&
       bpf_link_update(link.fd.Get(), placement.program->fd, nullptr) != 0) {
-    return FailErrno(errno, "{}: renew {}", placement.device, placement.program->name);
+    const int error = errno;
+    // A device takes one XDP program: the former one would go on, and another link be refused.
+    if (placement.hook == DeviceHook::kXdp) bpf_link_detach(link.fd.Get());
+    return FailErrno(error, "{}: renew {}", placement.device, placement.program->name);
   }
   if (link.name.device == placement.device) return {};
   return Pins::Pin(link.fd.Get(),
@@ -116,9 +121,14 @@ std::vector<Leftover> DeviceLinks::Others(std::span<const Placement> wanted,
       return link.name.program == placement.program->name && link.ifindex == placement.ifindex;
     });
     if (is_wanted) continue;
-    others.push_back({link.name.program, link.hook, link.ifindex, link.name.device});
     auto program = std::ranges::find(programs, link.name.program, &DeviceProgram::name);
-    if (program != programs.end() && program->id != link.program_id)
+    if (program == programs.end()) {
+      spdlog::info("{}: {} detached", link.name.device, link.name.program);
+      pins_.Detach(link.name.ToString());
+      continue;
+    }
+    others.push_back({link.name.program, link.hook, link.ifindex, link.name.device});
+    if (program->id != link.program_id)
       (void)bpf_link_update(link.fd.Get(), program->fd, nullptr);  // else it goes on with the former one
   }
   return others;

@@ -24,7 +24,8 @@ class DeviceLinks {
   // name, is put right; the pin of a device that is gone goes.
   std::vector<PlacementFailure> Place(std::span<const Placement> wanted);
 
-  // Links that no placement is about. Those of `programs` run the present program afterwards.
+  // Links that no placement is about. Those of `programs` run the present program afterwards; one with a
+  // program that is not among them (--xdp off, another release) is detached at once, not named.
   std::vector<Leftover> Others(std::span<const Placement> wanted,
                                std::span<const DeviceProgram> programs) const;
   void Detach(const Leftover& leftover) const;

@@ -97,6 +97,14 @@ std::vector<uint32_t> DevicesOf(const std::vector<NetlinkAttribute>& attributes)
   return devices;
 }
 
+// The answers to a lookup that mean "by no device": none, routes of type unreachable, prohibit and blackhole,
+// and (the last two) a kernel without this family, as after ipv6.disable=1.
+bool IsNoRoute(const Error& error) {
+  static constexpr int kCodes[] = {ENETUNREACH, EHOSTUNREACH, ENETDOWN,    EACCES,
+                                   EINVAL,      EOPNOTSUPP,   EAFNOSUPPORT};
+  return std::ranges::find(kCodes, error.code) != std::end(kCodes);
+}
+
 // `flags`: RTM_F_FIB_MATCH for the route as it stands in the table instead of what it comes to.
 Result<Found> Lookup(Netlink& netlink, const Address& to, uint32_t flags) {
   const bool v4 = to.GetFamily() == Family::kIpv4;
@@ -166,7 +174,8 @@ Result<Inventory> DeviceWatch::List() {
       });
   if (listed) listed = ListAddresses(inventory);
   if (!listed) return std::unexpected(std::move(listed.error()).In("read the node's devices"));
-  MarkDefaultRoutes(inventory);
+  if (auto marked = MarkDefaultRoutes(inventory); !marked)
+    return std::unexpected(std::move(marked.error()).In("read the node's devices"));
   return inventory;
 }
 
@@ -191,25 +200,22 @@ Result<void> DeviceWatch::ListAddresses(Inventory& into) {
   return listed;
 }
 
-void DeviceWatch::MarkDefaultRoutes(Inventory& into) {
+Result<void> DeviceWatch::MarkDefaultRoutes(Inventory& into) {
   for (const char* text : kElsewhere) {
     auto found = Lookup(requests_, *Address::Parse(text), RTM_F_FIB_MATCH);
+    if (!found && !IsNoRoute(found.error())) return std::unexpected(found.error());
     if (!found || found->type != RTN_UNICAST || found->prefix_bits != 0) continue;
     for (uint32_t ifindex : found->devices) {
       if (auto device = into.find(ifindex); device != into.end()) device->second.default_route = true;
     }
   }
+  return {};
 }
 
 Result<std::optional<uint32_t>> DeviceWatch::DeviceTo(const Address& address) {
   auto found = Lookup(requests_, address, 0);
-  if (!found) {
-    int code = found.error().code;
-    bool no_route =
-        code == ENETUNREACH || code == EHOSTUNREACH || code == EINVAL || code == EACCES || code == ENETDOWN;
-    if (no_route) return std::nullopt;
-    return std::unexpected(found.error());
-  }
+  if (!found && IsNoRoute(found.error())) return std::nullopt;
+  if (!found) return std::unexpected(found.error());
   if (found->type != RTN_UNICAST || found->devices.empty()) return std::nullopt;
   return found->devices.front();
 }

@@ -28,7 +28,7 @@ class DeviceWatch {
   DeviceWatch(Netlink&& events, Netlink&& requests)
       : events_(std::move(events)), requests_(std::move(requests)) {}
   Result<void> ListAddresses(Inventory& into);
-  void MarkDefaultRoutes(Inventory& into);
+  Result<void> MarkDefaultRoutes(Inventory& into);
 
   Netlink events_;
   Netlink requests_;

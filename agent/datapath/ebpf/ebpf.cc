@@ -22,6 +22,7 @@ EbpfOptions EbpfOptions::From(const Options& options) {
   made.kernel.capacities = options.capacities;
   made.kernel.conntrack = options.conntrack;
   made.kernel.pod_devices_are_pods = PodDevicesArePods(options);
+  made.kernel.direct_delivery = options.pod_delivery == "direct";
   made.kernel.xdp = options.xdp != "off";
   made.devices = DeviceOptions::From(options);
   made.netns_dirs = options.netns_dirs;
@@ -45,7 +46,8 @@ Result<std::unique_ptr<EbpfDatapath>> EbpfDatapath::Open(const EbpfOptions& opti
   auto path = PacketPath::Open(
       options.devices,
       {self->kernel_->pins(), std::move(*programs), *self->kernel_->tables().devices,
-       [raw = self.get()](uint32_t ifindex) { return raw->FlowsLeaveBy(ifindex); }, load::Tcx().has_value()});
+       [flows = self->kernel_->tables().conntrack] { return FlowTable(flows, {}).Devices(); },
+       load::Tcx().has_value()});
   if (!path) return std::unexpected(path.error());
   self->path_ = std::move(*path);
   if (auto kept = self->KeepFlows(options.nodeport_range); !kept) return std::unexpected(kept.error());
@@ -85,18 +87,6 @@ Result<void> EbpfDatapath::TakeOver() {
   return {};
 }
 
-// A look without the table's protocol: an entry that changes under it may count or not.
-bool EbpfDatapath::FlowsLeaveBy(uint32_t ifindex) const {
-  for (const flow_set& set : kernel_->tables().conntrack) {
-    if (__atomic_load_n(&set.tags, __ATOMIC_RELAXED) == 0) continue;
-    for (const flow& entry : set.entry) {
-      bool live = __atomic_load_n(&entry.state, __ATOMIC_RELAXED) != FLOW_FREE;
-      if (live && __atomic_load_n(&entry.ifindex, __ATOMIC_RELAXED) == ifindex) return true;
-    }
-  }
-  return false;
-}
-
 EbpfDatapath::~EbpfDatapath() = default;
 
 std::vector<datapath::Failure> EbpfDatapath::Apply(std::span<const plan::Change> changes) {
@@ -124,6 +114,7 @@ Result<void> EbpfDatapath::Commit() {
   nat_ports_->Poll(std::chrono::steady_clock::now());
   if (auto committed = kernel_->Commit(); !committed) return committed;
   if (auto committed = path_->Commit(); !committed) return committed;
+  kernel_->ForgetPredecessor();
   committed_ = true;
   sweeper_->Expect();  // what changed while no agent ran
   return {};

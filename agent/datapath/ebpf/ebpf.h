@@ -53,7 +53,6 @@ class EbpfDatapath : public datapath::Datapath {
   EbpfDatapath() = default;
   Result<void> KeepFlows(const std::string& nodeport_range);
   Result<void> TakeOver();
-  bool FlowsLeaveBy(uint32_t ifindex) const;
 
   std::unique_ptr<Kernel> kernel_;
   std::unique_ptr<KernelGrace> grace_;

@@ -105,6 +105,19 @@ std::optional<FlowTable::Entry> FlowTable::Mate(const flow& of) const {
   return mate;
 }
 
+std::set<uint32_t> FlowTable::Devices() const {
+  std::set<uint32_t> devices;
+  for (size_t set = 0; set < sets_.size(); ++set) {
+    for (unsigned used = Used(set), way = 0; used != 0; used >>= 1, ++way) {
+      const flow& entry = sets_[set].entry[way];
+      const uint8_t egress = Shared(entry.egress).load(std::memory_order_relaxed);
+      if (used % 2 == 0 || egress == EGRESS_UNKNOWN || egress == EGRESS_STACK) continue;
+      devices.insert(Shared(entry.ifindex).load(std::memory_order_relaxed));
+    }
+  }
+  return devices;
+}
+
 bool FlowTable::Free(const Entry& entry, bool if_idle) {
   flow_set& set = sets_[entry.place.set];
   flow& at = set.entry[entry.place.way];

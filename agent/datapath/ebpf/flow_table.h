@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <span>
 #include <string_view>
 
@@ -54,6 +55,9 @@ class FlowTable {
   std::optional<Entry> Find(const flow_key& key) const;
   // The entry for the other direction, if both name each other: what merely has the key is another flow's.
   std::optional<Entry> Mate(const flow& of) const;
+  // The devices by which entries send their packets out. A look at the whole table without its protocol: an
+  // entry that changes meanwhile may count or not.
+  std::set<uint32_t> Devices() const;
 
   // Frees the entry if it is the one that was read. With `if_idle`, only if no packet came since.
   bool Free(const Entry& entry, bool if_idle);

@@ -78,6 +78,13 @@ bool HoldsThePlan(std::string_view table) {
   return std::ranges::find(kPlan, table) != std::end(kPlan);
 }
 
+template <typename... Args>
+void WarnAfresh(fmt::format_string<Args...> found, Args&&... args) {
+  spdlog::warn(
+      "{}: they serve until new ones are complete; flows, remembered clients and UDP sockets start afresh",
+      fmt::format(found, std::forward<Args>(args)...));
+}
+
 Fd Duplicate(const Fd& fd) {
   return Fd(::fcntl(fd.Get(), F_DUPFD_CLOEXEC, 0));
 }
@@ -126,7 +133,8 @@ Result<void> Kernel::Load(const KernelOptions& options) {
     auto info = GetMapInfo(fd.Get());
     if (info && info->max_entries == entries) tables_->fds.emplace(name, Duplicate(fd));
   }
-  config_ = ProgramConfig(schema_, *node, options.conntrack, options.pod_devices_are_pods);
+  config_ =
+      ProgramConfig(schema_, *node, options.conntrack, options.pod_devices_are_pods, options.direct_delivery);
   if (auto loaded = objects_->Load(config_, tables_->fds); !loaded) return loaded;
   if (auto mapped = tables_->Map(schema_); !mapped) return mapped;
   if (found && !adopted_) {
@@ -136,30 +144,41 @@ Result<void> Kernel::Load(const KernelOptions& options) {
   return {};
 }
 
-// The pinned tables, if they are a whole set of this schema; their row of `schema` in schema_. Sets adopted_
-// if all have the size they should.
-std::unique_ptr<TableSet> Kernel::FindPinned() {
+// The pinned row of `schema` into schema_. False if there is none of this build's version, which it says
+// unless nothing is pinned at all.
+bool Kernel::ReadSchema() {
   uint32_t zero = 0;
   Fd pinned = pins_.OpenMap(schema_table::kName);
-  if (!pinned) return nullptr;
+  if (!pinned) {
+    auto is_pinned = [this](const auto& table) { return pins_.OpenMap(table.first).Valid(); };
+    if (std::ranges::any_of(objects_->Tables(), is_pinned))
+      WarnAfresh("{}: tables without {} found", pins_.dir(), schema_table::kName);
+    return false;
+  }
   auto schema_info = GetMapInfo(pinned.Get());
   // The version is the first word of every schema, whatever its size.
   std::vector<std::byte> bytes(std::max<size_t>(schema_info ? schema_info->value_size : 0, sizeof(schema_)));
   bool read = bpf_map_lookup_elem(pinned.Get(), &zero, bytes.data()) == 0;
   std::memcpy(&schema_, bytes.data(), sizeof(schema_));
   if (!read || schema_.version != FAIRLEAD_SCHEMA_VERSION) {
-    spdlog::warn(
-        "{}: tables of schema {} found, this build has {}: they serve until new ones are complete; "
-        "remembered clients and UDP sockets start afresh",
-        pins_.dir(), schema_.version, FAIRLEAD_SCHEMA_VERSION);
-    return nullptr;
+    WarnAfresh("{}: tables of schema {} found, this build has {}", pins_.dir(), schema_.version,
+               FAIRLEAD_SCHEMA_VERSION);
+    return false;
   }
+  return true;
+}
+
+// The pinned tables, if they are a whole set of this schema; their row of `schema` in schema_. Sets adopted_
+// if all have the size they should.
+std::unique_ptr<TableSet> Kernel::FindPinned() {
+  if (!ReadSchema()) return nullptr;
   auto found = std::make_unique<TableSet>();
   adopted_ = true;
   for (const auto& [name, entries] : objects_->Tables()) {
     Fd table = pins_.OpenMap(name);
-    auto info = table ? GetMapInfo(table.Get()) : Fail(ErrorKind::kNotFound, "{}: no pin", name);
-    if (!info) {  // an incomplete set: a start that was cut off, or somebody's hand
+    auto info = table ? GetMapInfo(table.Get()) : Fail(ErrorKind::kNotFound, "no pin");
+    if (!info) {  // a start that was cut off, or somebody's hand
+      WarnAfresh("{}: tables without {} found ({})", pins_.dir(), name, info.error().message);
       adopted_ = false;
       return nullptr;
     }
@@ -189,10 +208,7 @@ void Kernel::TakeSchema(const TableSet* found) {
 }
 
 Result<void> Kernel::Commit() {
-  if (old_ && !carried_over_) {
-    if (auto carried = CarryOver(*old_, *tables_, schema_); !carried) return carried;
-    carried_over_ = true;
-  }
+  if (auto taken = TakeOverTables(); !taken) return taken;
   if (auto attached = AttachSockets(); !attached) return attached;
   schema_.cgroup_id = cgroup_.id;
   schema_.agent_started = static_cast<uint64_t>(::time(nullptr));
@@ -204,9 +220,24 @@ Result<void> Kernel::Commit() {
     if (auto pinned = PinTables(); !pinned) return pinned;
     adopted_ = true;
   }
-  old_.reset();
   const bpf_program* explain = objects_->Program(kExplain);
   return explain ? Pins::Pin(bpf_program__fd(explain), pins_.ProgramPath(kExplain)) : Result<void>();
+}
+
+// Counts and clients once: socket programs write to the new tables from then on. Flows each time: the
+// programs on devices change over last.
+Result<void> Kernel::TakeOverTables() {
+  if (!old_) return {};
+  if (!carried_over_) {
+    if (auto carried = CarryOver(*old_, *tables_); !carried) return carried;
+    carried_over_ = true;
+  }
+  const auto& from = old_->tables().conntrack;
+  const auto& to = tables_->tables().conntrack;
+  if (from.size() == to.size()) return {};  // the same table
+  if (size_t lost = CopyFlows(from, to, schema_); lost > 0)
+    spdlog::warn("{}: {} entries found no place in the new table", conntrack_table::kName, lost);
+  return {};
 }
 
 Result<void> Kernel::AttachSockets() {
@@ -264,9 +295,10 @@ Result<void> Kernel::CleanUp(const std::string& bpffs_dir) {
     if (!lock) return std::unexpected(std::move(lock.error()).In("--cleanup"));
     held = std::move(*lock);
   }
-  if (auto removed = RemoveFilters(pins); !removed)
-    return std::unexpected(std::move(removed.error()).In("--cleanup"));
-  return held ? pins.RemoveAll() : Result<void>();
+  auto filters = RemoveFilters(pins);
+  auto rest = held ? pins.RemoveAll() : Result<void>();  // a filter that stays keeps nothing else in place
+  if (!filters) return std::unexpected(std::move(filters.error()).In("--cleanup"));
+  return rest;
 }
 
 }  // namespace fairlead::ebpf

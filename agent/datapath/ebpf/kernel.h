@@ -30,6 +30,7 @@ struct KernelOptions {
   Capacities capacities;
   ConntrackOptions conntrack;
   bool pod_devices_are_pods = false;
+  bool direct_delivery = false;
   bool xdp = true;  // also load the program for drivers
 };
 
@@ -48,8 +49,11 @@ class Kernel {
   // What the programs were told, and the keys of their hashes.
   const fairlead_config& config() const { return config_; }
 
-  // Attaches the socket programs, or replaces those attached, and pins the tables.
+  // Attaches the socket programs, or replaces those attached, and pins the tables. May be called again until
+  // ForgetPredecessor, and then takes over what flows became meanwhile.
   Result<void> Commit();
+  // No program writes the predecessor's tables any more.
+  void ForgetPredecessor() { old_.reset(); }
 
   Result<PacketPrograms> packet_programs() const;
   const Pins& pins() const { return pins_; }
@@ -68,7 +72,9 @@ class Kernel {
   explicit Kernel(const KernelOptions& options);
   Result<void> Load(const KernelOptions& options);
   std::unique_ptr<TableSet> FindPinned();
+  bool ReadSchema();
   void TakeSchema(const TableSet* found);
+  Result<void> TakeOverTables();
   Result<void> AttachSockets();
   Result<void> PinTables();
 

@@ -18,7 +18,7 @@ std::set<Address> LocalOf(const plan::ServicePort* port) {
 
 }  // namespace
 
-bool LocalBackends::Apply(std::span<const plan::Change> changes, bool* came) {
+bool LocalBackends::Apply(std::span<const plan::Change> changes, std::vector<Address>* came) {
   bool changed = false;
   for (const plan::Change& change : changes) {
     std::set<Address> now = LocalOf(change.now.get());
@@ -26,7 +26,7 @@ bool LocalBackends::Apply(std::span<const plan::Change> changes, bool* came) {
     for (const Address& address : now) {
       if (++uses_[address] != 1) continue;
       changed = true;
-      if (came != nullptr) *came = true;
+      if (came != nullptr) came->push_back(address);
     }
     if (before != by_port_.end()) {
       for (const Address& address : before->second) {

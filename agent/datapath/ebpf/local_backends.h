@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 #include <span>
+#include <vector>
 
 #include "agent/plan/plan.h"
 
@@ -13,8 +14,8 @@ namespace fairlead::ebpf {
 
 class LocalBackends {
  public:
-  // True if an address came or went; `came`, if given, becomes true if one came.
-  bool Apply(std::span<const plan::Change> changes, bool* came = nullptr);
+  // True if an address came or went; `came`, if given, gets those that came.
+  bool Apply(std::span<const plan::Change> changes, std::vector<Address>* came = nullptr);
 
   const std::map<Address, uint32_t>& uses() const { return uses_; }  // never 0
   bool AnyIn(const Cidr& prefix) const;

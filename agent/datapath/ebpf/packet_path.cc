@@ -31,7 +31,8 @@ PacketPath::PacketPath(DeviceOptions options, Parts parts, DeviceWatch watch)
       parts_(std::move(parts)),
       watch_(std::move(watch)),
       links_(parts_.pins),
-      clsact_(parts_.pins) {}
+      clsact_(parts_.pins),
+      departures_(parts_.programs.pod.name, parts_.in_use, parts_.delays) {}
 
 Result<std::unique_ptr<PacketPath>> PacketPath::Open(DeviceOptions options, Parts parts) {
   auto watch = DeviceWatch::Open();
@@ -40,17 +41,28 @@ Result<std::unique_ptr<PacketPath>> PacketPath::Open(DeviceOptions options, Part
 }
 
 void PacketPath::Apply(std::span<const plan::Change> changes) {
-  bool came = false;
+  std::vector<Address> came;
   if (!backends_.Apply(changes, &came)) return;
   due_ = std::min(due_, earliest_);
-  // Before a frontend points at a new pod here: the first answer comes by its device.
-  if (!committed_ || !came) return;
-  if (auto passed = Pass(); !passed) spdlog::warn("{}; trying again", passed.error().message);
+  // Before a frontend points at a new pod here: the first answer comes by its device. Nothing is detached
+  // yet: frontends still point at the pods that went.
+  if (!committed_ || std::ranges::all_of(came, [this](const Address& to) { return IsServed(to); })) return;
+  auto passed = Pass(false);
+  if (!passed) ReportOnce(spdlog::level::warn, passed.error().message + "; trying again");
+  due_ = std::min(due_, passed ? earliest_ : Clock::now() + kRetry);
+}
+
+// Whether the device to it has its row, and so its program; also if there is no such device yet, whose event
+// will come.
+bool PacketPath::IsServed(const Address& backend) {
+  auto device = watch_.DeviceTo(backend);
+  return device && (!*device || rows_.contains(**device));
 }
 
 Result<void> PacketPath::Commit() {
-  committed_ = true;
-  return Pass();
+  auto passed = Pass();
+  committed_ = passed.has_value();
+  return passed;
 }
 
 void PacketPath::Prune() {
@@ -64,41 +76,47 @@ PacketPath::Clock::time_point PacketPath::Poll(Clock::time_point now) {
   if (changed) due_ = std::min(due_, std::max(now + kGather, earliest_));
   if (now < due_) return due_;
   if (auto passed = Pass(); !passed) {
-    spdlog::warn("{}; devices stay as they are, trying again", passed.error().message);
+    ReportOnce(spdlog::level::warn, passed.error().message + "; devices stay as they are, trying again");
     due_ = Clock::now() + kRetry;
   }
   return due_;
 }
 
-Result<void> PacketPath::Pass() {
+// Without `detach`, what is no longer wanted is not even looked for.
+Result<void> PacketPath::Pass(bool detach) {
   const auto began = Clock::now();
   due_ = began + kResync;
   auto inventory = watch_.List();
   if (!inventory) return std::unexpected(inventory.error());
-  auto to_backends = DevicesToBackends();
-  if (!to_backends) return std::unexpected(to_backends.error());
-  Choice choice = ChooseDevices(*inventory, options_, *to_backends);
+  const ToBackends to_backends = DevicesToBackends();
+  Choice choice = ChooseDevices(*inventory, options_, to_backends.devices);
   Announce(choice);
 
   std::erase_if(refused_, [&](uint32_t ifindex) { return !inventory->contains(ifindex); });
   std::vector<Placement> wanted = PlacementsOn(choice, *inventory);
   WriteRows(choice);
   Place(wanted);
-  std::set<uint32_t> kept = DetachOthers(wanted, *inventory, choice);
-  RemoveRows(choice, kept);
+  if (detach) {
+    bool may_detach = pruned_ && to_backends.complete;
+    std::set<uint32_t> kept = DetachOthers(wanted, *inventory, choice, may_detach);
+    if (to_backends.complete) RemoveRows(choice, kept);
+  }
   const auto ended = Clock::now();
   earliest_ = ended + std::max<Clock::duration>(kPauseMin, (ended - began) * kPauseFactor);
   return {};
 }
 
-Result<std::set<uint32_t>> PacketPath::DevicesToBackends() {
-  std::set<uint32_t> devices;
+PacketPath::ToBackends PacketPath::DevicesToBackends() {
+  ToBackends found;
   for (const auto& [address, uses] : backends_.uses()) {
     auto device = watch_.DeviceTo(address);
-    if (!device) return std::unexpected(device.error());
-    if (*device) devices.insert(**device);
+    if (device && *device) found.devices.insert(**device);
+    if (device) continue;
+    found.complete = false;
+    due_ = std::min(due_, Clock::now() + kRetry);
+    ReportOnce(spdlog::level::warn, device.error().message + "; no device is left by now, trying again");
   }
-  return devices;
+  return found;
 }
 
 std::vector<Placement> PacketPath::PlacementsOn(const Choice& choice, const Inventory& inventory) const {
@@ -109,6 +127,8 @@ std::vector<Placement> PacketPath::PlacementsOn(const Choice& choice, const Inve
       placements.push_back({&program, hook, ifindex, chosen.name, XdpMode::kNone, XdpMode::kNone});
     };
     if (!chosen.IsUplink()) {
+      add(programs.egress,
+          DeviceHook::kEgress);  // answers that the stack routes to a pod whose sockets are not seen
       add(programs.pod, DeviceHook::kIngress);
       continue;
     }
@@ -134,16 +154,20 @@ void PacketPath::Place(std::span<const Placement> wanted) {
 
 // Devices that keep a program though they are not chosen.
 std::set<uint32_t> PacketPath::DetachOthers(std::span<const Placement> wanted, const Inventory& inventory,
-                                            const Choice& choice) {
+                                            const Choice& choice, bool may_detach) {
   std::set<uint32_t> kept;
   std::vector<DeviceProgram> programs = {parts_.programs.uplink, parts_.programs.egress, parts_.programs.pod};
   if (parts_.programs.xdp) programs.push_back(*parts_.programs.xdp);
   std::vector<Leftover> links = links_.Others(wanted, programs);
   std::vector<Leftover> filters;
-  if (!parts_.tcx) filters = clsact_.Others(wanted, inventory);
+  if (!parts_.tcx) filters = clsact_.Others(wanted, inventory, programs);
+  const auto now = Clock::now();
+  std::vector<Leftover> all = links;
+  all.insert(all.end(), filters.begin(), filters.end());
+  departures_.Note(all, now);
   auto stays = [&](const Leftover& leftover) {
-    bool is_pods = leftover.program == parts_.programs.pod.name && !choice.devices.contains(leftover.ifindex);
-    bool keep = !pruned_ || (is_pods && parts_.in_use(leftover.ifindex));
+    bool at_once = choice.devices.contains(leftover.ifindex) || !inventory.contains(leftover.ifindex);
+    bool keep = !may_detach || !(at_once || departures_.MayGo(leftover, now));
     if (keep) kept.insert(leftover.ifindex);
     if (!keep) spdlog::info("{}: {} detached", leftover.device, leftover.program);
     return keep;
@@ -155,6 +179,7 @@ std::set<uint32_t> PacketPath::DetachOthers(std::span<const Placement> wanted, c
     if (stays(leftover)) continue;
     if (auto detached = clsact_.Detach(leftover); !detached) spdlog::warn("{}", detached.error().message);
   }
+  due_ = std::min(due_, departures_.next());
   return kept;
 }
 

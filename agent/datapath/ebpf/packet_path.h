@@ -4,11 +4,10 @@
 //
 // Level-triggered: each pass compares what there is with what there should be, so that a lost event heals
 // with the next pass, at the latest after 30 s. Attaches nothing before Commit; detaches nothing before
-// Prune.
+// Prune but programs that this run does not have.
 #pragma once
 
 #include <chrono>
-#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -18,6 +17,7 @@
 
 #include "agent/base/log.h"
 #include "agent/datapath/ebpf/clsact.h"
+#include "agent/datapath/ebpf/departures.h"
 #include "agent/datapath/ebpf/device_links.h"
 #include "agent/datapath/ebpf/device_watch.h"
 #include "agent/datapath/ebpf/local_backends.h"
@@ -41,8 +41,9 @@ class PacketPath {
     const Pins& pins;
     PacketPrograms programs;
     KeyedTable<devices_table>& devices;
-    std::function<bool(uint32_t ifindex)> in_use;  // whether a flow is sent out by this device
-    bool tcx = true;                               // this kernel has it
+    Departures::InUse in_use;
+    bool tcx = true;  // this kernel has it
+    Departures::Delays delays = {};
   };
 
   static Result<std::unique_ptr<PacketPath>> Open(DeviceOptions options, Parts parts);
@@ -52,8 +53,7 @@ class PacketPath {
   // From now on programs are attached. Fails only if the devices cannot be read; what one device refuses is
   // reported, once, and tried again.
   Result<void> Commit();
-  // From now on what is no longer wanted is detached. A pod's device keeps its program while a flow leads to
-  // it: connections of a removed endpoint go on to their end.
+  // From now on what is no longer wanted is detached, when it may be (departures.h).
   void Prune();
 
   // A pass if one is due. When it wants to be called again at the latest; sooner when fd() is readable.
@@ -63,12 +63,18 @@ class PacketPath {
  private:
   PacketPath(DeviceOptions options, Parts parts, DeviceWatch watch);
 
-  Result<void> Pass();
-  Result<std::set<uint32_t>> DevicesToBackends();
+  struct ToBackends {
+    std::set<uint32_t> devices;
+    bool complete = true;  // the way to every backend could be asked for
+  };
+
+  Result<void> Pass(bool detach = true);
+  bool IsServed(const Address& backend);
+  ToBackends DevicesToBackends();
   std::vector<Placement> PlacementsOn(const Choice& choice, const Inventory& inventory) const;
   void Place(std::span<const Placement> wanted);
   std::set<uint32_t> DetachOthers(std::span<const Placement> wanted, const Inventory& inventory,
-                                  const Choice& choice);
+                                  const Choice& choice, bool may_detach);
   void WriteRows(const Choice& choice);
   void RemoveRows(const Choice& choice, const std::set<uint32_t>& kept);
   void Announce(const Choice& choice);
@@ -81,6 +87,7 @@ class PacketPath {
   LocalBackends backends_;
   DeviceLinks links_;
   Clsact clsact_;
+  Departures departures_;
   bool committed_ = false;
   bool pruned_ = false;
   Clock::time_point due_{};                          // of the next pass

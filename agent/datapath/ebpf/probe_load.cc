@@ -112,7 +112,7 @@ fairlead_config SmallestConfig() {
   schema tables{};
   tables.frontend_slots = 1024;
   tables.flow_sets = 64;
-  return ProgramConfig(tables, {1, 250}, {}, false);
+  return ProgramConfig(tables, {1, 250}, {}, false, true);
 }
 
 template <typename Skeleton>

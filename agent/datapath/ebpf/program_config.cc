@@ -45,7 +45,8 @@ uint32_t TickShift(uint32_t jiffies_per_s) {
 }
 
 fairlead_config ProgramConfig(const schema& schema, const NodeConstants& node,
-                              const ConntrackOptions& conntrack, bool pod_devices_are_pods) {
+                              const ConntrackOptions& conntrack, bool pod_devices_are_pods,
+                              bool direct_delivery) {
   fairlead_config config{};
   config.node_netns_cookie = node.netns_cookie;
   config.hash_seed = schema.hash_seed;
@@ -64,6 +65,7 @@ fairlead_config ProgramConfig(const schema& schema, const NodeConstants& node,
   config.flow_timeout[FLOW_CLOSED] = ticks(kClosed);
   config.idle_ticks = ticks(seconds(FLOW_IDLE_BEFORE_EVICTION_S));
   config.pod_devices_are_pods = pod_devices_are_pods;
+  config.direct_delivery = direct_delivery;
   return config;
 }
 

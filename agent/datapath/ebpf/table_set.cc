@@ -2,8 +2,8 @@
 #include "agent/datapath/ebpf/table_set.h"
 
 #include <algorithm>
+#include <cstring>
 
-#include "agent/base/log.h"
 #include "agent/datapath/ebpf/memory_tables.h"
 #include "maps/affinity.h"
 
@@ -73,24 +73,44 @@ Result<void> TableSet::Map(const schema& schema) {
 
 namespace {
 
-// Into a free place of either of its sets. Nobody else writes `to` yet.
-bool Insert(std::span<flow_set> to, const flow& entry, const schema& schema) {
-  const uint64_t hash = flow_hash(&entry.key, schema.flow_keys);
-  const auto mask = static_cast<uint32_t>(to.size() - 1);
+struct Place {
+  flow_set* set = nullptr;  // null: there is none
+  unsigned way = 0;
+  bool free = true;
+};
+
+// Where this key is, else where it may go.
+Place PlaceFor(std::span<flow_set> sets, const flow_key& key, uint64_t hash) {
+  const auto mask = static_cast<uint32_t>(sets.size() - 1);
+  Place place;
   for (uint32_t index : {flow_first_set(hash, mask), flow_second_set(hash, mask)}) {
-    flow_set& set = to[index];
+    flow_set& set = sets[index];
     for (unsigned way = 0; way < FLOW_WAYS; ++way) {
-      if ((set.tags >> (8 * way) & 0xff) != 0) continue;
-      set.entry[way] = entry;
-      set.tags |= uint64_t{flow_tag(hash)} << (8 * way);
-      return true;
+      const bool used = (set.tags >> (8 * way) & 0xff) != 0;
+      if (used && std::memcmp(&set.entry[way].key, &key, sizeof(key)) == 0) return {&set, way, false};
+      if (!used && place.set == nullptr) place = {&set, way, true};
     }
   }
-  return false;
+  return place;
 }
 
+// False if there is no place. Nobody else writes `to`.
+bool Insert(std::span<flow_set> to, const flow& entry, const schema& schema) {
+  const uint64_t hash = flow_hash(&entry.key, schema.flow_keys);
+  const Place place = PlaceFor(to, entry.key, hash);
+  if (place.set == nullptr) return false;
+  flow& there = place.set->entry[place.way];
+  const bool older = static_cast<int32_t>(entry.last_seen - there.last_seen) < 0;
+  if (!place.free && older) return true;
+  there = entry;
+  if (place.free) place.set->tags |= uint64_t{flow_tag(hash)} << (8 * place.way);
+  return true;
+}
+
+}  // namespace
+
 // An entry that is being written while it is read is left out: its flow's other half rebuilds it.
-void CopyFlows(std::span<const flow_set> from, std::span<flow_set> to, const schema& schema) {
+size_t CopyFlows(std::span<const flow_set> from, std::span<flow_set> to, const schema& schema) {
   size_t lost = 0;
   for (const flow_set& set : from) {
     for (unsigned way = 0; way < FLOW_WAYS; ++way) {
@@ -103,20 +123,15 @@ void CopyFlows(std::span<const flow_set> from, std::span<flow_set> to, const sch
       if (whole && used && !Insert(to, copy, schema)) ++lost;
     }
   }
-  if (lost > 0)
-    spdlog::warn("{}: {} entries found no place in the smaller table", conntrack_table::kName, lost);
+  return lost;
 }
 
-}  // namespace
-
-Result<void> CarryOver(const TableSet& from, TableSet& to, const schema& schema) {
+Result<void> CarryOver(const TableSet& from, TableSet& to) {
   auto copy = [](std::span<const traffic> source, std::span<traffic> target) {
     std::copy_n(source.begin(), std::min(source.size(), target.size()), target.begin());
   };
   copy(from.tables().service_traffic, to.tables().service_traffic);
   copy(from.tables().backend_traffic, to.tables().backend_traffic);
-  if (from.tables().conntrack.size() != to.tables().conntrack.size())
-    CopyFlows(from.tables().conntrack, to.tables().conntrack, schema);
   KernelTable<affinity_table> clients(from.Of(affinity_table::kName));
   KernelTable<affinity_table> into(to.Of(affinity_table::kName));
   return clients.ForEach(

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -53,8 +54,12 @@ class TableSet {
 };
 
 // Makes `to` go on where `from` is, a set of other sizes but of the same schema: traffic counts and
-// remembered clients, by ids that mean the same in both, and flows, where `to` has another table for them.
-// What the programs write to `from` afterwards is lost, so this comes right before they change over.
-Result<void> CarryOver(const TableSet& from, TableSet& to, const schema& schema);
+// remembered clients, by ids that mean the same in both. What the programs write to `from` afterwards is
+// lost, so this comes right before they change over.
+Result<void> CarryOver(const TableSet& from, TableSet& to);
+
+// The same for flows, where `to` is another table. May be done again, while no program writes `to`: of two
+// entries for one key the one seen last stands. How many found no place.
+size_t CopyFlows(std::span<const flow_set> from, std::span<flow_set> to, const schema& schema);
 
 }  // namespace fairlead::ebpf

@@ -59,6 +59,7 @@ fairlead_config ConfigFor(const RigOptions& options) {
   config.flow_timeout[FLOW_SYN] = 120;
   config.flow_timeout[FLOW_CLOSED] = 120;
   config.idle_ticks = FLOW_IDLE_BEFORE_EVICTION_S;
+  config.direct_delivery = 1;
   if (options.configure) options.configure(config);
   return config;
 }

@@ -155,6 +155,16 @@ TEST_F(ConntrackTest, ADeletionTakesBothHalvesOfWhatMatchesAndNothingElse) {
   EXPECT_THAT(Clients({}), ElementsAre("203.0.113.3:40000", "[2001:db8::2]:5353"));
 }
 
+// A UDP flow that was given another backend leaves the half for answers of the old one behind.
+TEST_F(ConntrackTest, DeletingAHalfLeavesTheFlowThatOnlyHasTheKeyOfItsOther) {
+  FlowOf before = FlowOf(dns_).To("[fd00::2]:53");
+  ASSERT_TRUE(maker_.Make(before.Reply()));
+  EXPECT_EQ(DeleteFlows(table_, Context(), Filter({.backend = "[fd00::2]"})), 1u);
+  EXPECT_FALSE(table_.Find(before.Reply().key).has_value());
+  EXPECT_TRUE(table_.Find(dns_.Forward().key).has_value());
+  EXPECT_TRUE(table_.Find(dns_.Reply().key).has_value());
+}
+
 TEST_F(ConntrackTest, ReadingChangesNothing) {
   const std::vector<flow_set> before = sets_;
   (void)Read();

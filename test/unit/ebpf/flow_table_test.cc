@@ -73,6 +73,17 @@ TEST_F(FlowTableTest, AHalfThatTheOtherDoesNotNameHasNoMate) {
   EXPECT_FALSE(table_.Mate(Find(before.Reply().key).value).has_value());
 }
 
+TEST_F(FlowTableTest, DevicesAreThoseThatPacketsAreSentOutBy) {
+  maker_.Make(FlowOf(web_).Out(2, EGRESS_NEIGH));
+  maker_.Make(FlowOf("203.0.113.2:1", "198.51.100.4:80").Out(3, EGRESS_DEVICE));
+  maker_.Make(FlowOf("203.0.113.2:2", "198.51.100.4:80").Out(4, EGRESS_PEER));
+  maker_.Make(FlowOf("203.0.113.2:3", "198.51.100.4:80").Out(5, EGRESS_STACK));
+  maker_.Make(FlowOf("203.0.113.2:4", "198.51.100.4:80").Out(6, EGRESS_UNKNOWN));
+  maker_.Make(FlowOf("203.0.113.2:5", "198.51.100.4:80").Out(7, EGRESS_NEIGH));
+  ASSERT_TRUE(table_.Free(Find(FlowOf("203.0.113.2:5", "198.51.100.4:80").Forward().key), false));
+  EXPECT_EQ(table_.Devices(), (std::set<uint32_t>{2, 3, 4}));
+}
+
 TEST_F(FlowTableTest, AnEntryBeingWrittenIsNotRead) {
   maker_.Make(web_);
   auto entry = Find(web_.Forward().key);

@@ -14,7 +14,7 @@ fairlead_config ConfigAt(uint32_t jiffies_per_s, const ConntrackOptions& conntra
   tables.frontend_slots = 1024;
   tables.flow_sets = 64;
   tables.flow_keys[5] = 77;
-  return ProgramConfig(tables, {5, jiffies_per_s}, conntrack, false);
+  return ProgramConfig(tables, {5, jiffies_per_s}, conntrack, false, false);
 }
 
 TEST(ProgramConfigTest, ATickIsAboutASecondAtEveryHz) {
