@@ -18,6 +18,13 @@
 
 #if !AT_XDP
 
+// 1 to HELD_FRAGMENT_SIZE, as it is anyway, but so that the verifier of Linux 6.1 sees it too.
+INLINE __u32 as_size(__u32 length) {
+  length--;
+  asm volatile("" : "+r"(length));
+  return (length & (HELD_FRAGMENT_SIZE - 1)) + 1;
+}
+
 // held_fragment.length while its bytes are taken by somebody. 0: they are being written.
 #define HELD_TAKEN ~0U
 
@@ -68,8 +75,8 @@ INLINE struct held_fragment* free_row(struct fragment_key* key, __u32 tick) {
 __noinline int hold(packet_ctx* ctx, const struct packet* p, __u32 tick) {
   if (!p) return 0;
   __u32 length = p->length;
-  asm volatile("" : "+r"(length));  // the verifier follows this very copy
   if (length - 1 >= HELD_FRAGMENT_SIZE) return 0;
+  length = as_size(length);
   struct fragment_key key = {};
   key_of_datagram(p, &key);
   for (__u32 slot = 0; slot < HELD_FRAGMENTS; slot++) {
@@ -93,8 +100,8 @@ enum taken { NOTHING_TAKEN, TAKEN, TAKEN_BROKEN };
 // another datagram meanwhile (LRU): then it is no longer marked as taken, and the frame is worth nothing.
 INLINE enum taken become(packet_ctx* ctx, struct held_fragment* row, bool whole) {
   __u32 length = READ_ONCE(row->length);
-  asm volatile("" : "+r"(length));
   if (length - 1 >= HELD_FRAGMENT_SIZE) return NOTHING_TAKEN;
+  length = as_size(length);
   if (__sync_val_compare_and_swap(&row->length, length, HELD_TAKEN) != length) return NOTHING_TAKEN;
   if (whole) bpf_clone_redirect(ctx, device_of(ctx), BPF_F_INGRESS);
   if (bpf_skb_change_tail(ctx, ETH_HLEN + length, 0)) return TAKEN_BROKEN;

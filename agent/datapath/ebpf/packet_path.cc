@@ -127,8 +127,8 @@ std::vector<Placement> PacketPath::PlacementsOn(const Choice& choice, const Inve
       placements.push_back({&program, hook, ifindex, chosen.name, XdpMode::kNone, XdpMode::kNone});
     };
     if (!chosen.IsUplink()) {
-      add(programs.egress,
-          DeviceHook::kEgress);  // answers that the stack routes to a pod whose sockets are not seen
+      // Answers that the stack routes to a pod whose sockets are not seen.
+      add(programs.egress, DeviceHook::kEgress);
       add(programs.pod, DeviceHook::kIngress);
       continue;
     }
