@@ -166,8 +166,7 @@ const std::map<std::string, Struct> kStructs = {
        MEMBER(fairlead_config, flow_keys), MEMBER(fairlead_config, tick_shift),
        MEMBER(fairlead_config, tick_ms), MEMBER(fairlead_config, flow_timeout),
        MEMBER(fairlead_config, idle_ticks), MEMBER(fairlead_config, pod_devices_are_pods),
-       MEMBER(fairlead_config, direct_delivery),
-       MEMBER(fairlead_config, reserved)}}},
+       MEMBER(fairlead_config, direct_delivery), MEMBER(fairlead_config, reserved)}}},
 };
 
 // A table of maps/: the names of its key and value types (or "" for a scalar) and its kind.

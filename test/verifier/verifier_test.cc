@@ -30,9 +30,9 @@ namespace {
 
 using fairlead::Capacities;
 
-// A tenth of what the kernel allows (BPF_COMPLEXITY_LIMIT_INSNS, 1,000,000): room for older verifiers, which
-// see more paths, and for what the programs will learn.
-constexpr uint32_t kMostInstructions = 100000;
+// A fifth of what the kernel allows (BPF_COMPLEXITY_LIMIT_INSNS, 1,000,000): room for older verifiers, which
+// see more paths, and for what the programs will learn. Verification is most of the time that a start takes.
+constexpr uint32_t kMostInstructions = 200000;
 
 struct Configuration {
   const char* name;
@@ -93,8 +93,7 @@ void SetConfig(bpf_object* object, const Configuration& configuration) {
   tables.hash_seed = 0x123456789abcdef0ULL;
   for (auto& key : tables.flow_keys) key = tables.hash_seed | 1;
   const fairlead_config config = fairlead::ebpf::ProgramConfig(tables, {1, 250}, configuration.conntrack,
-                                                               configuration.pod_devices_are_pods,
-                                                               true);
+                                                               configuration.pod_devices_are_pods, true);
   bpf_map* map = nullptr;
   bpf_object__for_each_map(map, object) {
     size_t size = 0;
