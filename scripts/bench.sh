@@ -76,6 +76,7 @@ add_pod() {  # name address
 }
 add_pod client 10.64.0.2
 add_pod server 10.64.0.3
+in_ns node ip address add 10.64.0.1/32 dev vserver  # what masqueraded packets come from
 in_ns server ip route add local 10.128.0.0/9 dev lo
 in_ns node ip route add 10.128.0.0/9 via 10.64.0.3 dev vserver
 

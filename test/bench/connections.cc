@@ -98,7 +98,10 @@ class Bench {
 
   void ConnectBy(Way way, const Fd& client) {
     const uint32_t service = random_() % options_.services;
-    const uint32_t endpoint = service * options_.endpoints + random_() % options_.endpoints;
+    uint32_t endpoint = service * options_.endpoints + random_() % options_.endpoints;
+    // Direct ones take addresses that no Service has: a port that has just gone to an endpoint through a
+    // Service as packets, and now goes there directly, would meet what is left of that flow.
+    if (options_.packets) endpoint += options_.services * options_.endpoints;
     const uint32_t ip = way == kService ? ClusterIp(service) : EndpointIp(endpoint);
     const int64_t began = WallNs();
     Connect(client, ip, way == kService ? kServicePort : kEndpointPort);

@@ -153,6 +153,7 @@ int Main(int argc, char** argv) {
   ebpf::EbpfOptions opening;
   opening.kernel.bpffs_dir = options.pins;
   opening.kernel.cgroup = options.cgroup;
+  opening.nodeport_range = "30000-32767";
   opening.devices.uplinks.clear();  // the machine's own devices are left alone
   auto datapath = ebpf::EbpfDatapath::Open(opening);
   if (!datapath) {

@@ -116,6 +116,8 @@ class Bench {
   static Capacities Sizes(const Options& options) {
     Capacities sizes;
     sizes.flows = 2 * *std::max_element(options.flows.begin(), options.flows.end());
+    sizes.backends = 64 * std::max(options.services, 1024U);
+    sizes.ring_slots = 2048 * std::max(options.services, 1024U);
     return sizes;
   }
   static fairlead_config Config(const Capacities& capacities) {
