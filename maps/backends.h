@@ -27,8 +27,8 @@ struct run {
 
 struct backend {
   struct ip_addr addr;
-  __u32 id;       // of this address, port and protocol; stable over restarts while it is in use
-  __u32 ifindex;  // the pod's device on this node; 0: by FIB
+  __u32 id;  // of this address, port and protocol; stable over restarts while it is in use
+  __u32 reserved2;
   __be16 port;
   __u16 weight;
   __u8 flags;  // enum backend_flag

@@ -50,8 +50,7 @@ struct flow {
   __u16 mtu;    // of the route, bytes of IP packet; 0: not known
   __u8 egress;  // enum flow_egress
   __u8 reserved2;
-  __u32 routed;  // tick of the last route lookup: looked up again with the next tick
-  __u32 reserved3;
+  __u32 reserved3[2];
 };
 WIRE_ASSERT(sizeof(struct flow) == 128, "a flow entry is two cache lines");
 

@@ -20,7 +20,7 @@ enum explain_at {
 
 // X(name, what the words of a step mean: addr, number[0], number[1])
 #define FAIRLEAD_EXPLAIN_STEPS(X)                                                              \
-  X(PACKET, "dissected: -, enum explain_at, protocol")                                         \
+  X(PACKET, "dissected: -, -, protocol")                                                       \
   X(FLOW_HIT, "conntrack entry: to_dst, flags << 8 | state, to_dport (network order)")         \
   X(FLOW_MISS, "no conntrack entry")                                                           \
   X(FRONTEND, "frontend: its address, word (struct frontend), enum frontend_scope")            \
@@ -30,7 +30,7 @@ enum explain_at {
   X(AFFINITY, "remembered backend: -, backend id (0: none), -")                                \
   X(RUN, "backends to choose from: -, service id, count << 8 | enum frontend_algorithm")       \
   X(BACKEND, "chosen: its address, backend id, port (network order) << 8 | enum backend_flag") \
-  X(MASQUERADE, "source becomes: the address, port (network order), tries")                    \
+  X(MASQUERADE, "source becomes: the address, port (network order), -")                        \
   X(ROUTE, "leaves: -, ifindex, enum flow_egress")                                             \
   X(VERDICT, "ended: -, enum verdict, enum program")
 
@@ -52,7 +52,7 @@ WIRE_ASSERT(sizeof(struct explain_step) == 40, "explain_step has no padding");
 struct explain {
   __u32 at;            // the question: enum explain_at
   __u32 steps;         // the answer: how many of `step` there are
-  __u64 netns_cookie;  // EXPLAIN_SOCKET: the client's network namespace, for affinity; 0: by address
+  __u64 netns_cookie;  // EXPLAIN_SOCKET: the client's network namespace, for affinity; 0: not known
   struct explain_step step[EXPLAIN_STEPS_MAX];
 };
 WIRE_ASSERT(sizeof(struct explain) == 16 + 40 * EXPLAIN_STEPS_MAX, "explain has no padding");

@@ -71,7 +71,7 @@ INLINE void explain_socket(packet_ctx* ctx, __u64 netns_cookie) {
   const bool dry = true;
   struct packet p = {};
   if (dissect(ctx, &p) != DISSECT_OK) return;
-  STEP(PACKET, NULL, EXPLAIN_SOCKET, p.key.proto);
+  STEP(PACKET, NULL, 0, p.key.proto);
   enum verdict verdict = VERDICT_NOT_OURS;
   if (p.key.proto == IPPROTO_TCP || p.key.proto == IPPROTO_UDP) verdict = choose_for_socket(&p, netns_cookie);
   STEP(VERDICT, NULL, verdict, PROGRAM_CONNECT);

@@ -234,7 +234,6 @@ INLINE __s64 claim_locked(const struct flow_key* key, __u64 hash, __u32 tick) {
   flow->last_seen = tick;
   flow->state = FLOW_SYN;
   flow->packets = 0;
-  flow->routed = 0;
   flow->egress = EGRESS_UNKNOWN;
   asm volatile("" ::: "memory");
   *(volatile __u8*)((__u8*)&set->tags + way) = tag;
@@ -327,8 +326,8 @@ INLINE __u8 next_state(__u8 state, const struct packet* p, bool due, __u8* flags
   bool reply = *flags & FLOW_REPLY, alone = *flags & FLOW_DSR;
   if (p->key.proto == IPPROTO_UDP)
     return state == FLOW_UNREPLIED && (reply || (alone && due)) ? FLOW_STREAM : state;
-  if (p->tcp_flags & TCP_RST) {
-    *flags &= ~FLOW_ANSWERED;
+  if (p->tcp_flags & TCP_RST) {  // what had ended may begin again with the same entry
+    *flags &= ~(FLOW_ANSWERED | FLOW_FIN_CLIENT | FLOW_FIN_BACKEND);
     return FLOW_CLOSED;
   }
   if (p->tcp_flags & TCP_FIN) *flags |= reply ? FLOW_FIN_BACKEND : FLOW_FIN_CLIENT;

@@ -207,7 +207,7 @@ INLINE int walk(packet_ctx* ctx, enum program program, bool dry) {
     }
   }
   if (dissected == DISSECT_NOT_IP) return LEAVE_PASS;
-  STEP(PACKET, NULL, program, p.key.proto);
+  STEP(PACKET, NULL, 0, p.key.proto);
   int leave = LEAVE_PASS;
   enum verdict verdict =
       dissected == DISSECT_OK ? decide_unpacked(ctx, &p, program, dry, &leave) : judge_malformed(&p);

@@ -354,10 +354,7 @@ bool KernelRig::Lose(const Packet& packet) {
 }
 
 void KernelRig::Pass(uint32_t ticks) {
-  ForEachFlow(tables_.conntrack, [&](flow& entry) {
-    entry.last_seen -= ticks;
-    entry.routed -= ticks;
-  });
+  ForEachFlow(tables_.conntrack, [&](flow& entry) { entry.last_seen -= ticks; });
 }
 
 void KernelRig::PassAffinity(uint32_t seconds) {
