@@ -29,8 +29,13 @@ check() {
       allow["plan"]     = "include base kube model plan"
       allow["datapath"] = "include base kube model plan datapath"
       allow["ebpf"]     = allow["datapath"] " ebpf maps skeleton options"
-      allow["run"]      = allow["datapath"] " ebpf config options run"
-      allow["ctl"]      = allow["datapath"] " ebpf config options maps ctl"
+      allow["netfilter"] = allow["datapath"] " netfilter options"  # what the next three share
+      allow["nftables"] = allow["netfilter"] " nftables"
+      allow["iptables"] = allow["netfilter"] " iptables"
+      allow["ipvs"]     = allow["netfilter"] " ipvs"
+      allow["modes"]    = allow["netfilter"] " ebpf nftables iptables ipvs modes"  # which of them, and how they change
+      allow["run"]      = allow["modes"] " config run"
+      allow["ctl"]      = allow["modes"] " config maps ctl"
       allow["main"]     = allow["run"]
     }
     # The layer a path of this tree belongs to; "" for a header of the system or of a library.
@@ -41,7 +46,7 @@ check() {
       if (path ~ /^maps\//) return "maps"
       if (path ~ /^bpf\/.*\.bpf\.[ch]$/) return "bpf"  # bpf/libbpf.h is a library header
       if (path ~ /^test\//) return "test"
-      if (path ~ /^agent\/datapath\/ebpf\//) return "ebpf"
+      if (match(path, /^agent\/datapath\/[a-z]+\//)) return substr(path, 16, RLENGTH - 16)
       if (path == "agent/options.h") return "options"
       if (path ~ /^agent\/(config\/|options\.)/) return "config"
       if (path ~ /^agent\/main\./) return "main"
@@ -120,6 +125,14 @@ agent/datapath/ebpf/a.cc  "agent/config/b.h"       bad
 agent/datapath/ebpf/a.cc  <bpf/libbpf.h>           ok
 agent/datapath/ebpf/a.cc  <bpf/bpf.h>              ok
 agent/datapath/ebpf/a.cc  "bpf/lib/count.bpf.h"    bad
+agent/datapath/nftables/a.cc  "agent/datapath/netfilter/b.h"  ok
+agent/datapath/nftables/a.cc  "agent/datapath/ebpf/b.h"  bad
+agent/datapath/iptables/a.cc  "agent/datapath/nftables/b.h"  bad
+agent/datapath/ipvs/a.cc  "maps/frontends.h"       bad
+agent/datapath/ebpf/a.cc  "agent/datapath/netfilter/b.h"  bad
+agent/datapath/modes/a.cc  "agent/datapath/ipvs/b.h"  ok
+agent/datapath/modes/a.cc  "agent/run/b.h"         bad
+agent/run/a.cc        "agent/datapath/modes/b.h"   ok
 agent/run/a.cc        "agent/datapath/ebpf/b.h"    ok
 agent/run/a.cc        "maps/frontends.h"           bad
 agent/run/a.cc        "sock_lb.skel.h"             bad

@@ -49,6 +49,29 @@ struct FlowReadings {
   std::vector<uint64_t> port_tries;  // [i]: flows that found one after i that were taken; the last: none was
 };
 
+// What a datapath that works by rules says of them, for /metrics; empty elsewhere. Arrays: IPv4, IPv6.
+struct RuleReadings {
+  struct Table {
+    Family family = Family::kIpv4;
+    std::string_view table;  // "nat"
+    uint64_t rules = 0;      // that we have in it
+    uint64_t written = 0;    // by the last transaction
+  };
+  std::vector<Table> tables;
+  uint64_t failures[2] = {};          // transactions that were refused
+  uint64_t partial_failures[2] = {};  // of those, such as held only what had changed
+  uint64_t cleanup_failures[2] = {};
+  uint64_t flows_deleted[2] = {};              // entries of nf_conntrack removed, for backends that are gone
+  std::optional<uint64_t> invalid_dropped;     // packets, counted by the rule
+  std::optional<uint64_t> localhost_accepted;  // likewise: NodePorts reached by way of 127.0.0.0/8
+};
+
+// A pass over nf_conntrack, for a histogram.
+struct FlowPass {
+  Family family = Family::kIpv4;
+  double seconds = 0;
+};
+
 class Datapath {
  public:
   virtual ~Datapath() = default;
@@ -79,6 +102,10 @@ class Datapath {
   virtual uint64_t BytesWritten() const = 0;
   // From any thread.
   virtual FlowReadings Flows() const { return {}; }
+  // From any thread.
+  virtual RuleReadings Rules() const { return {}; }
+  // Those since the last call.
+  virtual std::vector<FlowPass> TakeFlowPasses() { return {}; }
 };
 
 }  // namespace fairlead::datapath

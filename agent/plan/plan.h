@@ -96,6 +96,7 @@ struct ServicePort {
   uint32_t affinity_timeout_s = 0;
   Algorithm algorithm = Algorithm::kRandom;
   Forwarding forwarding = Forwarding::kNat;
+  std::string scheduler;  // of ipvs mode, from annotation fairlead.io/ipvs-scheduler; empty: the node's
   std::vector<Cidr> source_ranges;  // of this family; empty with has_source_ranges false: open
   bool has_source_ranges = false;
   uint16_t health_check_node_port = 0;  // only LoadBalancer with external Local
@@ -138,6 +139,9 @@ struct NodeFacts {
   bool same_node_hints = true;       // gate PreferSameTrafficDistribution
   bool refuse_external_ips = false;  // CVE-2020-8554: external IPs are not captured
   Algorithm default_algorithm = Algorithm::kRandom;
+  bool serves_maglev =
+      true;                // the datapath has it; a Service that asks for it gets random and a word elsewhere
+  bool serves_dsr = true;  // likewise, and nat
   bool masquerade_all = false;
   bool detects_pods = false;         // there is a local-traffic detector
   bool pods_by_node_cidr = false;    // it goes by the Node object's pod CIDRs
