@@ -4,16 +4,19 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <fstream>
 
 #include "agent/base/log.h"
+#include "agent/base/sysctl.h"
 #include "agent/config/text.h"
-#include "agent/datapath/ebpf/ebpf.h"
-#include "agent/datapath/ebpf/probe.h"
+#include "agent/datapath/modes/facts.h"
+#include "agent/datapath/modes/modes.h"
 #include "agent/kube/source.h"
 #include "agent/options.h"
+#include "agent/run/conntrack_settings.h"
 #include "agent/run/dry_run.h"
 #include "agent/run/health.h"
 #include "agent/run/health_checks.h"
@@ -79,20 +82,14 @@ Result<std::unique_ptr<kube::Source>> OpenSource(const Options& options, const s
   return kube::OpenApiServer(api);
 }
 
-// ebpf is the mode there is; auto takes it or says what this kernel lacks. The probes cost some 100 ms, so
-// they are asked only when something is wrong.
-Result<std::unique_ptr<ebpf::EbpfDatapath>> OpenDatapath(const Options& options) {
-  if (options.proxy_mode != "auto" && options.proxy_mode != "ebpf") {
-    return Fail(ErrorKind::kUnsupported, "mode {}: this version has ebpf only; expected auto or ebpf",
-                options.proxy_mode);
-  }
-  auto datapath = ebpf::EbpfDatapath::Open(ebpf::EbpfOptions::From(options));
-  if (datapath) return datapath;
-  std::string reason;
-  bool able = ebpf::CanRunEbpf(ebpf::ProbeKernel({options.cgroup, options.bpffs_dir, false}), &reason);
-  std::string message = fmt::format("mode ebpf: {}", datapath.error().message);
-  if (!able) message += "; " + reason;
-  return Fail(datapath.error().kind, "{}", message);
+// What --dry-run plans for: without a datapath, auto stands for ebpf.
+modes::Mode PlannedMode(const Options& options) {
+  return modes::ParseMode(options.proxy_mode).value_or(modes::Mode::kEbpf);
+}
+
+// The machine's, not those of this process's cpuset: packets come in on all of them.
+uint32_t Cores() {
+  return static_cast<uint32_t>(std::max(1L, ::sysconf(_SC_NPROCESSORS_CONF)));
 }
 
 // Signals that end the agent, as a descriptor. Call before any thread starts, so that all inherit the mask.
@@ -106,6 +103,60 @@ Fd CatchSignals() {
   return Fd(::signalfd(-1, &signals, SFD_CLOEXEC));
 }
 
+// The loop with what watches it, until the agent is told to end.
+Result<void> Serve(const Options& options, plan::NodeFacts facts, kube::Source& source, run::Inbox& inbox,
+                   int stop_fd) {
+  auto choice = modes::Open(options);
+  if (!choice) return std::unexpected(choice.error());
+  const std::string mode(modes::ModeName(choice->mode));
+  spdlog::info("mode {}: {}", mode, choice->reason);
+  for (const std::string& line : modes::WithoutEffect(choice->mode, options)) spdlog::warn("{}", line);
+
+  run::Metrics metrics;
+  metrics.SetMode(mode, choice->reason);
+  run::Health health(options.sync_period);
+  auto health_checks = run::HealthChecks::Create(health);
+  if (!health_checks) return std::unexpected(health_checks.error());
+  auto addresses = run::NodeAddresses::Open();
+  if (!addresses) return std::unexpected(addresses.error());
+  run::Syncer syncer(options, modes::FactsIn(choice->mode, std::move(facts)), inbox, *addresses,
+                     *choice->datapath, health, *health_checks, metrics);
+
+  // Of ebpf mode's own flow table the same fields are sizes and times.
+  run::KeptConntrack conntrack(choice->mode == modes::Mode::kEbpf ? std::vector<run::ConntrackSetting>()
+                                                                  : run::ConntrackSettings(options, Cores()));
+  conntrack.Try();
+
+  spdlog::info("source: {}", source.Describe());
+  source.Start(inbox);
+  metrics.AddReader([&](run::Readings& into) {
+    for (const kube::WatchState& watch : source.Watches()) {
+      into.watches.push_back(
+          {std::string(kube::KindName(watch.kind)), watch.connected, watch.relists, watch.last_event_s});
+    }
+  });
+  run::KeptListener health_pages("--healthz-bind-address", options.healthz_bind_address,
+                                 [&] { return run::HealthPages(health, metrics); });
+  run::KeptListener metrics_pages("--metrics-bind-address", options.metrics_bind_address, [&] {
+    return run::MetricsPages(
+        metrics, [&] { return run::ModeChoice{mode, choice->reason}; }, WriteConfigJson(options));
+  });
+  for (run::KeptListener* pages : {&health_pages, &metrics_pages}) {
+    if (auto listening = pages->Try(); !listening) {
+      if (options.bind_address_hard_fail) return listening;
+      spdlog::error("{}; trying again", listening.error().message);
+    }
+  }
+
+  syncer.Run(stop_fd, [&] {
+    (void)health_pages.Try();  // said once when it failed first
+    (void)metrics_pages.Try();
+    conntrack.Try();
+  });
+  spdlog::info("stopping; the datapath stays (fairlead --cleanup removes it)");
+  return {};
+}
+
 Result<void> RunAgent(const Options& options) {
   Fd stop = options.dry_run ? Fd() : CatchSignals();
   run::RaiseFileLimit();
@@ -117,54 +168,14 @@ Result<void> RunAgent(const Options& options) {
   auto source = OpenSource(options, facts->name);
   if (!source) return std::unexpected(source.error());
   if (options.dry_run) {
-    auto plan = run::PlanOnce(std::move(*source), *facts, kDryRunDeadline);
+    auto plan = run::PlanOnce(std::move(*source), modes::FactsIn(PlannedMode(options), std::move(*facts)),
+                              kDryRunDeadline);
     if (!plan) return std::unexpected(plan.error());
     std::fputs(plan->c_str(), stdout);
     return {};
   }
 
-  auto datapath = OpenDatapath(options);
-  if (!datapath) return std::unexpected(datapath.error());
-  const std::string reason = options.proxy_mode == "auto" ? "this kernel can run it" : "asked for";
-  spdlog::info("mode ebpf: {}; socket programs attach to {}", reason, (*datapath)->kernel().cgroup_path());
-
-  run::Metrics metrics;
-  metrics.SetMode("ebpf", reason);
-  run::Health health(options.sync_period);
-  auto health_checks = run::HealthChecks::Create(health);
-  if (!health_checks) return std::unexpected(health_checks.error());
-  auto addresses = run::NodeAddresses::Open();
-  if (!addresses) return std::unexpected(addresses.error());
-  run::Syncer syncer(options, std::move(*facts), inbox, *addresses, **datapath, health, *health_checks,
-                     metrics);
-
-  spdlog::info("source: {}", (*source)->Describe());
-  (*source)->Start(inbox);
-  metrics.AddReader([&](run::Readings& into) {
-    for (const kube::WatchState& watch : (*source)->Watches()) {
-      into.watches.push_back(
-          {std::string(kube::KindName(watch.kind)), watch.connected, watch.relists, watch.last_event_s});
-    }
-  });
-  run::KeptListener health_pages("--healthz-bind-address", options.healthz_bind_address,
-                                 [&] { return run::HealthPages(health, metrics); });
-  run::KeptListener metrics_pages("--metrics-bind-address", options.metrics_bind_address, [&] {
-    return run::MetricsPages(
-        metrics, [&] { return run::ModeChoice{"ebpf", reason}; }, WriteConfigJson(options));
-  });
-  for (run::KeptListener* pages : {&health_pages, &metrics_pages}) {
-    if (auto listening = pages->Try(); !listening) {
-      if (options.bind_address_hard_fail) return listening;
-      spdlog::error("{}; trying again", listening.error().message);
-    }
-  }
-
-  syncer.Run(stop.Get(), [&] {
-    (void)health_pages.Try();  // said once when it failed first
-    (void)metrics_pages.Try();
-  });
-  spdlog::info("stopping; the datapath stays (fairlead --cleanup removes it)");
-  return {};
+  return Serve(options, std::move(*facts), **source, inbox, stop.Get());
 }
 
 int Main(int argc, char** argv) {
@@ -179,6 +190,7 @@ int Main(int argc, char** argv) {
     return (*read)->status;
   }
   SetUpLog(options.verbosity);
+  UseSysctlsIn(options.sysctl_dir);
   for (const std::string& warning : options.warnings) spdlog::warn("{}", warning);
   if (!options.write_config_to.empty()) {
     std::ofstream file(options.write_config_to);
@@ -188,7 +200,7 @@ int Main(int argc, char** argv) {
     }
     return 0;
   }
-  Result<void> outcome = options.cleanup ? ebpf::Kernel::CleanUp(options.bpffs_dir) : RunAgent(options);
+  Result<void> outcome = options.cleanup ? modes::CleanUp(options) : RunAgent(options);
   if (!outcome) {
     spdlog::critical("{}", outcome.error().message);
     return 1;

@@ -27,8 +27,9 @@ struct Capacities {
   friend bool operator==(const Capacities&, const Capacities&) = default;
 };
 
-// KubeProxyConfiguration's conntrack fields, for our own flow table; the kernel's nf_conntrack is left alone.
-// Zero times leave our defaults, which are nf_conntrack's.
+// KubeProxyConfiguration's conntrack fields. In ebpf mode they are of our own flow table, nf_conntrack is
+// left alone, and zero times leave our defaults, which are nf_conntrack's. In the other modes they are set on
+// nf_conntrack (run/conntrack_settings.h), and zeros leave the kernel's.
 struct ConntrackOptions {
   uint32_t max_per_core = 32768;  // flows a core; 0: the default of Capacities, whatever `min` says
   uint32_t min = 131072;          // flows at least, however few the cores
@@ -86,6 +87,7 @@ struct Options {
   int oom_score_adj = -999;  // -1000..1000; as kube-proxy: nearly the last process to be killed
   IpvsOptions ipvs;
   ConntrackOptions conntrack;
+  bool conntrack_tcp_be_liberal = false;  // nf_conntrack takes TCP segments outside of the window
   bool cleanup = false;
   std::string write_config_to;
   int verbosity = 0;
@@ -95,6 +97,7 @@ struct Options {
   std::string context;  // kubeconfig context
   std::string cgroup;   // empty: root of the cgroup2 mount
   std::string bpffs_dir = "/sys/fs/bpf/fairlead";
+  std::string sysctl_dir = "/proc/sys";  // elsewhere in a container, which sees /proc/sys read-only
   std::string devices = "auto";
   std::string pod_devices;
   std::string xdp = "auto";
@@ -105,6 +108,8 @@ struct Options {
   bool dry_run = false;
   std::string default_algorithm = "random";
   bool refuse_external_ips = false;
+  // Rules that kube-proxy left go once ours serve: it is what fairlead stands in for. Off where both run.
+  bool remove_kube_proxy = true;
   Capacities capacities;
   std::vector<std::string> netns_dirs = {"/run/netns",
                                          "/var/run/docker/netns"};  // where pod namespaces are pinned

@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
-// conntrack: the flows of the packet path. A set-associative hash table in an mmap-able array: a set is one
-// cache line of tags and 8 entries of two lines; a key may be in either of two sets.
+// conntrack: the flows of the packet path. A set-associative hash table in two mmap-able arrays: a set is 8
+// entries of two cache lines, and in flow_tags a byte for each; a key may be in either of two sets. The tags
+// are apart so that those of a large table still fit a CPU's caches: where a key is, or that it is nowhere,
+// costs no miss, and an entry one.
 //
 // A flow has two entries, one for each direction. Each holds its own tuple and what becomes of it, so each is
 // enough to rebuild the other: the key of the other is {to_dst, to_src}, its translation {dst, src}.
 //
 // Writers: the programs, on any CPU; the agent's collector. Readers: the same, fairleadctl.
-//   taking an entry   compare-and-swap of `sequence` from even to odd; then key and rest; then its tag; then
-//                     sequence + 1. Who finds it odd leaves it alone.
+//   taking an entry   compare-and-swap of `sequence` from even to odd; then key and state, then its tag; the
+//                     rest before or after that; then sequence + 1. Who finds it odd leaves it alone.
 //   inserting a key   under `lock` of the key's first set, so that one key is never in the table twice.
 //   reading           sequence, fields, sequence again: equal and even, or there was nothing.
 //   freeing           under the sequence as above: tag 0, state FLOW_FREE.
-// last_seen, state, flags and the route of an entry are single words or bytes, stored without taking it.
+// last_seen and the route of an entry are stored without taking it. Of the route, link addresses are written
+// only while `egress` is not EGRESS_DEVICE, and it becomes that last; who reads them has read it before.
+// State and flags change by compare-and-swap of the one word that holds them, since both directions write
+// them.
 #ifndef FAIRLEAD_MAPS_CONNTRACK_H_
 #define FAIRLEAD_MAPS_CONNTRACK_H_
 
@@ -55,14 +60,20 @@ struct flow {
 WIRE_ASSERT(sizeof(struct flow) == 128, "a flow entry is two cache lines");
 
 struct flow_set {
-  __u64 tags;  // byte i: tag of entry i, never 0 for one in use
-  __u32 lock;  // 1: a key whose first set this is is being inserted
-  __u32 reserved[13];
   struct flow entry[FLOW_WAYS];
 };
-WIRE_ASSERT(sizeof(struct flow_set) == 64 + 128 * FLOW_WAYS, "flow_set has no hidden padding");
+WIRE_ASSERT(sizeof(struct flow_set) == 128 * FLOW_WAYS, "flow_set has no hidden padding");
 
+struct flow_tags {
+  __u64 tags;  // byte i: tag of entry i, never 0 for one in use
+  __u32 lock;  // 1: a key whose first set this is is being inserted
+  __u32 reserved;
+};
+WIRE_ASSERT(sizeof(struct flow_tags) == 16, "four sets a cache line");
+
+// Of the same number of elements.
 FAIRLEAD_TABLE(conntrack, BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, __u32, struct flow_set, 64);
+FAIRLEAD_TABLE(flow_tags, BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, __u32, struct flow_tags, 64);
 
 // Multilinear: independent products, so that they overlap, and one fold.
 static inline __attribute__((always_inline)) __u64 flow_hash(const struct flow_key* key,

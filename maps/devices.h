@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 // devices: what the programs must know of the node's network devices. Row 0 is the node itself: its primary
-// addresses, for devices without an address of their own. Writer: the agent. Readers: the programs, with the
+// addresses, for devices without an address of their own, and whether connections of an earlier proxy are
+// left. Writer: the agent. Readers: the programs, with the
 // first packet of a flow; fairleadctl.
 #ifndef FAIRLEAD_MAPS_DEVICES_H_
 #define FAIRLEAD_MAPS_DEVICES_H_

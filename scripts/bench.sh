@@ -1,27 +1,33 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Builds and measures (test/bench/README.md says what, and how): connections through Services against the same
-# connections made directly, and the agent's own work at 10,000 Services × 10 endpoints. Prints a table; leaves
-# results.json, table.md and connections.svg in bench-results/. Wants root and a quiet machine; takes some minutes.
+# connections made directly, the agent's own work at 10,000 Services × 10 endpoints, and the modes beside each other.
+# Prints a table; leaves results.json, table.md and connections.svg in bench-results/. Wants root and a quiet machine;
+# takes some minutes.
 #
-# Usage: scripts/bench.sh [--quick]    --quick: small sizes, under a minute, to see that it works
+# Usage: scripts/bench.sh [--quick] [--only PART]
+#   --quick     small sizes, to see that it works
+#   --only      connections, packets, control_plane or modes
 #   BUILD_DIR   where to build (default: build/ of the checkout)
 set -euo pipefail
 
 source_dir=$(cd "$(dirname "$0")/.." && pwd)
 build_dir=${BUILD_DIR:-$source_dir/build}
-quick=()
-case ${1:-} in
-  '') ;;
-  --quick) quick=(--quick) ;;
-  -h | --help) sed -n '3,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
-  *) echo "bench: unknown argument '$1'; expected --quick" >&2; exit 2 ;;
-esac
+chosen=()
+while (($#)); do
+  case $1 in
+    --quick) chosen+=(--quick) ;;
+    --only) chosen+=(--only "${2:?a part}"); shift ;;
+    -h | --help) sed -n '3,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
+    *) echo "bench: unknown argument '$1'; expected --quick or --only PART" >&2; exit 2 ;;
+  esac
+  shift
+done
 ((EUID == 0)) || { echo "bench: needs root (network namespaces, BPF)" >&2; exit 1; }
 
 "$source_dir/scripts/setup.sh" build lab
 BUILD_DIR=$build_dir "$source_dir/scripts/build.sh" \
-  fairlead fairleadctl test_api_server bench_connections bench_flips bench_map_writes bench_packets
+  fairlead fairleadctl test_api_server bench_connections bench_flips bench_map_writes bench_packets bench_reach
 
 lab=flbench$$
 work=$(mktemp -d)
@@ -29,7 +35,10 @@ cgroup_root=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
 [[ $cgroup_root ]] || { cgroup_root=$work/cgroup2; mkdir "$cgroup_root"; mount -t cgroup2 none "$cgroup_root"; }
 cgroup=$cgroup_root/$lab
 pins=/sys/fs/bpf/$lab
+hosts=(node client server bare-node bare-client bare-server)
 runner=
+
+in_ns() { nsenter --net="/run/netns/$lab-$1" "${@:2}"; }
 
 # Ends every process below $1, the youngest first: what the runner started goes with it.
 end_tree() {
@@ -43,9 +52,13 @@ cleanup() {
   [[ ! $runner ]] || end_tree "$runner"
   wait 2>/dev/null || true
   for dir in "$pins" "$pins-writes"; do
-    for _ in $(seq 20); do "$build_dir/fairlead" --cleanup --bpffs-dir "$dir" 2>/dev/null && break; sleep 0.2; done
+    [[ -e /run/netns/$lab-node ]] || break
+    for _ in $(seq 20); do
+      in_ns node "$build_dir/fairlead" --cleanup --cgroup "$cgroup/attached" --bpffs-dir "$dir" 2>/dev/null && break
+      sleep 0.2
+    done
   done
-  for host in node server client; do ip netns del "$lab-$host" 2>/dev/null || true; done
+  for host in "${hosts[@]}"; do ip netns del "$lab-$host" 2>/dev/null || true; done
   for dir in "$cgroup/attached" "$cgroup/plain" "$cgroup"; do
     for _ in $(seq 20); do rmdir "$dir" 2>/dev/null && break; sleep 0.1; done
   done
@@ -56,32 +69,35 @@ trap cleanup EXIT
 trap 'exit 130' INT TERM
 
 # A node that routes between two pods. The server pod has the address of every endpoint: all that a client reaches is
-# the same listener over the same path.
-in_ns() { nsenter --net="/run/netns/$lab-$1" "${@:2}"; }
+# the same listener over the same path. The same again for bare-*, where no agent ever runs.
+add_pod() {  # node pod address
+  in_ns "$1" ip link add "v${2#bare-}" type veth peer name eth0 netns "$lab-$2"
+  in_ns "$1" ip link set "v${2#bare-}" up
+  in_ns "$1" ip address add 169.254.1.1/32 dev "v${2#bare-}"
+  in_ns "$2" ip address add "$3/32" dev eth0
+  in_ns "$2" ip link set eth0 up
+  in_ns "$2" ip route add 169.254.1.1 dev eth0
+  in_ns "$2" ip route add default via 169.254.1.1 src "$3"
+  in_ns "$1" ip route add "$3/32" dev "v${2#bare-}"
+}
+add_node() {  # prefix of the names of node and pods
+  in_ns "$1node" sysctl -qw net.ipv4.ip_forward=1
+  add_pod "$1node" "$1client" 10.64.0.2
+  add_pod "$1node" "$1server" 10.64.0.3
+  in_ns "$1node" ip address add 10.64.0.1/32 dev vserver  # what masqueraded packets come from
+  in_ns "$1server" ip route add local 10.128.0.0/9 dev lo
+  in_ns "$1node" ip route add 10.128.0.0/9 via 10.64.0.3 dev vserver
+}
 mkdir "$cgroup" "$cgroup/attached" "$cgroup/plain"
-for host in node server client; do
+for host in "${hosts[@]}"; do
   ip netns add "$lab-$host"
   in_ns "$host" ip link set lo up
 done
-in_ns node sysctl -qw net.ipv4.ip_forward=1
-add_pod() {  # name address
-  in_ns node ip link add "v$1" type veth peer name eth0 netns "$lab-$1"
-  in_ns node ip link set "v$1" up
-  in_ns node ip address add 169.254.1.1/32 dev "v$1"
-  in_ns "$1" ip address add "$2/32" dev eth0
-  in_ns "$1" ip link set eth0 up
-  in_ns "$1" ip route add 169.254.1.1 dev eth0
-  in_ns "$1" ip route add default via 169.254.1.1 src "$2"
-  in_ns node ip route add "$2/32" dev "v$1"
-}
-add_pod client 10.64.0.2
-add_pod server 10.64.0.3
-in_ns node ip address add 10.64.0.1/32 dev vserver  # what masqueraded packets come from
-in_ns server ip route add local 10.128.0.0/9 dev lo
-in_ns node ip route add 10.128.0.0/9 via 10.64.0.3 dev vserver
+add_node ''
+add_node bare-
 
 PYTHONDONTWRITEBYTECODE=1 python3 "$source_dir/scripts/bench/run.py" --build "$build_dir" --name "$lab" \
-  --cgroup "$cgroup" --pins "$pins" --work "$work" --results "$source_dir/bench-results" "${quick[@]}" &
+  --cgroup "$cgroup" --pins "$pins" --work "$work" --results "$source_dir/bench-results" "${chosen[@]}" &
 runner=$!
 wait "$runner"
 runner=

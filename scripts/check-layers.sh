@@ -32,7 +32,7 @@ check() {
       allow["netfilter"] = allow["datapath"] " netfilter options"  # what the next three share
       allow["nftables"] = allow["netfilter"] " nftables"
       allow["iptables"] = allow["netfilter"] " iptables"
-      allow["ipvs"]     = allow["netfilter"] " ipvs"
+      allow["ipvs"]     = allow["netfilter"] " iptables ipvs"
       allow["modes"]    = allow["netfilter"] " ebpf nftables iptables ipvs modes"  # which of them, and how they change
       allow["run"]      = allow["modes"] " config run"
       allow["ctl"]      = allow["modes"] " config maps ctl"

@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs, on Debian 12, the packages that work on fairlead needs. Asks the network only if one is missing.
 #
-# Usage: scripts/setup.sh [build] [lab] [test] [cluster]      (default: build lab test)
+# Usage: scripts/setup.sh [build] [lab] [test] [vm] [cluster]      (default: build lab test)
 #   build    compilers and libraries: enough for scripts/build.sh
 #   lab      tools of the network namespace lab: enough for scripts/demo.sh and bench.sh
 #   test     checkers that scripts/test.sh runs
+#   vm       qemu, for tests on other kernels; without it they are skipped
 #   cluster  vagrant and npm, to check Vagrantfile and k8s/; without them those checks are skipped
 #
 # Root is needed only when something has to be installed.
@@ -15,8 +16,9 @@ set -euo pipefail
 build=(g++ cmake ninja-build ccache pkg-config clang-19 bpftool linux-libc-dev libbpf-dev
        libcpprest-dev libssl-dev zlib1g-dev libsimdjson-dev libyaml-cpp-dev libfmt-dev libspdlog-dev
        libcli11-dev prometheus-cpp-dev libgtest-dev libgmock-dev)
-lab=(iproute2 procps util-linux curl jq openssl python3 python3-yaml ca-certificates)
+lab=(iproute2 nftables ipset iptables procps util-linux curl jq openssl python3 python3-yaml ca-certificates)
 test=(clang-format-19 shellcheck jq python3 python3-yaml)
+vm=(qemu-system-x86 qemu-system-common debian-archive-keyring xz-utils)
 cluster=(vagrant=vagrant node=nodejs npm=npm)
 
 # Prints the packages of the given entries that are not installed.
@@ -39,9 +41,10 @@ for group in "${@:-build lab test}"; do
       build) entries+=("${build[@]}") ;;
       lab) entries+=("${lab[@]}") ;;
       test) entries+=("${test[@]}") ;;
+      vm) entries+=("${vm[@]}") ;;
       cluster) entries+=("${cluster[@]}") ;;
       -h | --help) sed -n '3,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
-      *) echo "setup: no group '$name'; expected build, lab, test or cluster" >&2; exit 2 ;;
+      *) echo "setup: no group '$name'; expected build, lab, test, vm or cluster" >&2; exit 2 ;;
     esac
   done
 done

@@ -92,6 +92,27 @@ Result<pid_t> Spawn(const ExecOptions& options, const std::string& path, int in,
   return pid;
 }
 
+// A program that does not read its input is no harm: for as long as this lives, writing to it is EPIPE and no
+// signal in this thread.
+class NoSigpipe {
+ public:
+  NoSigpipe() {
+    sigemptyset(&pipe_);
+    sigaddset(&pipe_, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
+  }
+  ~NoSigpipe() {
+    const timespec at_once{};
+    if (!sigismember(&before_, SIGPIPE)) ::sigtimedwait(&pipe_, nullptr, &at_once);
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+  NoSigpipe(const NoSigpipe&) = delete;
+  NoSigpipe& operator=(const NoSigpipe&) = delete;
+
+ private:
+  sigset_t pipe_{}, before_{};
+};
+
 // Writes what the pipe takes; false when all is written or nobody reads.
 bool Feed(int fd, std::string_view& input) {
   while (!input.empty()) {
@@ -136,7 +157,7 @@ Result<Executed> Execute(const ExecOptions& options) {
   err->write.Reset();
   ::fcntl(in->write.Get(), F_SETFL, O_NONBLOCK);
 
-  // The process ignores SIGPIPE (main), so a program that does not read its input is no harm.
+  const NoSigpipe quiet;
   Executed executed;
   std::string_view input = options.input;
   if (input.empty()) in->write.Reset();

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/base/netlink.h"
 
+#include <arpa/inet.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
-#include <algorithm>
 #include <iterator>
 
 namespace fairlead {
@@ -15,6 +16,8 @@ namespace {
 // The kernel never makes a dump's message larger than this (NLMSG_GOODSIZE is a page, or 32 kB on demand).
 constexpr size_t kBufferSize = 65536;
 constexpr int kDumps = 3;
+// The answers to so many fit a receive buffer of the default size.
+constexpr size_t kRequests = 64;
 
 size_t Aligned(size_t size) {
   return (size + NLMSG_ALIGNTO - 1) & ~size_t{NLMSG_ALIGNTO - 1};
@@ -28,7 +31,7 @@ void ForEachMessage(std::span<const std::byte> bytes, Each each) {
     std::memcpy(&header, bytes.data(), sizeof(header));
     if (header.nlmsg_len < sizeof(header) || header.nlmsg_len > bytes.size()) return;
     NetlinkMessage message{header.nlmsg_type, header.nlmsg_flags,
-                           bytes.subspan(NLMSG_HDRLEN, header.nlmsg_len - NLMSG_HDRLEN)};
+                           bytes.subspan(NLMSG_HDRLEN, header.nlmsg_len - NLMSG_HDRLEN), header.nlmsg_pid};
     if (!each(header, message)) return;
     bytes = bytes.subspan(std::min(Aligned(header.nlmsg_len), bytes.size()));
   }
@@ -43,15 +46,7 @@ std::string NetlinkAttribute::Text() const {
 
 std::vector<NetlinkAttribute> NetlinkAttributes(std::span<const std::byte> bytes, size_t offset) {
   std::vector<NetlinkAttribute> attributes;
-  bytes = bytes.subspan(std::min(Aligned(offset), bytes.size()));
-  while (bytes.size() >= sizeof(nlattr)) {
-    nlattr header;
-    std::memcpy(&header, bytes.data(), sizeof(header));
-    if (header.nla_len < sizeof(header) || header.nla_len > bytes.size()) break;
-    attributes.push_back({static_cast<uint16_t>(header.nla_type & NLA_TYPE_MASK),
-                          bytes.subspan(NLA_HDRLEN, header.nla_len - NLA_HDRLEN)});
-    bytes = bytes.subspan(std::min(Aligned(header.nla_len), bytes.size()));
-  }
+  ForEachNetlinkAttribute(bytes, offset, [&](const NetlinkAttribute& each) { attributes.push_back(each); });
   return attributes;
 }
 
@@ -65,6 +60,16 @@ NetlinkRequest& NetlinkRequest::Add(uint16_t type, std::span<const uint8_t> valu
   nlattr header{static_cast<uint16_t>(NLA_HDRLEN + value.size()), type};
   Append(&header, sizeof(header));
   Append(value.data(), value.size());
+  return *this;
+}
+
+NetlinkRequest& NetlinkRequest::Nest(uint16_t type, const std::function<void(NetlinkRequest&)>& fill) {
+  const size_t begin = body_.size();
+  nlattr header{0, static_cast<uint16_t>(type | NLA_F_NESTED)};
+  Append(&header, sizeof(header));
+  fill(*this);
+  header.nla_len = static_cast<uint16_t>(body_.size() - begin);
+  std::memcpy(body_.data() + begin, &header, sizeof(header));
   return *this;
 }
 
@@ -104,15 +109,20 @@ Result<Netlink> Netlink::Open(int protocol, std::initializer_list<unsigned> grou
   return netlink;
 }
 
-Result<void> Netlink::Send(const NetlinkRequest& request) {
+void Netlink::Write(const NetlinkRequest& request, uint16_t more_flags, std::vector<std::byte>& to) {
   nlmsghdr header{};
   header.nlmsg_len = static_cast<uint32_t>(NLMSG_HDRLEN + request.body_.size());
   header.nlmsg_type = request.type_;
-  header.nlmsg_flags = static_cast<uint16_t>(request.flags_ | NLM_F_REQUEST);
+  header.nlmsg_flags = static_cast<uint16_t>(request.flags_ | more_flags | NLM_F_REQUEST);
   header.nlmsg_seq = ++sequence_;
-  std::vector<std::byte> bytes(NLMSG_HDRLEN);
-  std::memcpy(bytes.data(), &header, sizeof(header));
-  bytes.insert(bytes.end(), request.body_.begin(), request.body_.end());
+  const auto* bytes = reinterpret_cast<const std::byte*>(&header);
+  to.insert(to.end(), bytes, bytes + NLMSG_HDRLEN);
+  to.insert(to.end(), request.body_.begin(), request.body_.end());
+}
+
+Result<void> Netlink::Send(const NetlinkRequest& request) {
+  std::vector<std::byte> bytes;
+  Write(request, 0, bytes);
   if (::send(socket_.Get(), bytes.data(), bytes.size(), 0) < 0) return FailErrno(errno, "netlink: send");
   return {};
 }
@@ -154,6 +164,70 @@ Result<void> Netlink::Ask(const NetlinkRequest& request, const Visit& visit) {
     }
     if (!interrupted) break;
   }
+  return {};
+}
+
+Result<bool> Netlink::Continue(const Visit& visit) {
+  auto heard = Hear(true, visit);
+  if (!heard) return std::unexpected(heard.error());
+  return !heard->end;
+}
+
+Result<void> Netlink::HearAnswers(const Answer& answer) {
+  for (bool more = true; more;) {
+    const ssize_t got = ::recv(socket_.Get(), buffer_.data(), buffer_.size(), 0);
+    if (got < 0) return FailErrno(errno, "netlink: receive");
+    ForEachMessage({buffer_.data(), static_cast<size_t>(got)},
+                   [&](const nlmsghdr& header, const NetlinkMessage& message) {
+                     if (message.type != NLMSG_ERROR) return true;
+                     more = answer(header.nlmsg_seq, -message.As<int>().value_or(-EBADMSG));
+                     return more;
+                   });
+  }
+  return {};
+}
+
+Result<void> Netlink::AskAll(std::span<const NetlinkRequest> requests, const Verdict& verdict) {
+  std::vector<std::byte> bytes;
+  for (size_t done = 0; done < requests.size();) {
+    const auto batch = requests.subspan(done, std::min(kRequests, requests.size() - done));
+    const uint32_t first = sequence_ + 1;
+    bytes.clear();
+    for (const NetlinkRequest& request : batch) Write(request, NLM_F_ACK, bytes);
+    if (::send(socket_.Get(), bytes.data(), bytes.size(), 0) < 0) return FailErrno(errno, "netlink: send");
+    size_t missing = batch.size();
+    auto heard = HearAnswers([&](uint32_t sequence, int error) {
+      const size_t index = sequence - first;
+      if (index >= batch.size()) return true;
+      verdict(done + index, error);
+      return --missing > 0;
+    });
+    if (!heard) return heard;
+    done += batch.size();
+  }
+  return {};
+}
+
+// Without the subsystem, or the right to it, the kernel answers the begin and nothing else.
+Result<void> Netlink::Transact(uint16_t subsystem, std::span<const NetlinkRequest> requests) {
+  if (requests.empty()) return {};
+  const nfgenmsg frame{AF_UNSPEC, NFNETLINK_V0, htons(subsystem)};
+  std::vector<std::byte> bytes;
+  Write(NetlinkRequest(NFNL_MSG_BATCH_BEGIN, 0, frame), 0, bytes);
+  const uint32_t begin = sequence_;
+  for (const NetlinkRequest& request : requests) Write(request, NLM_F_ACK, bytes);
+  Write(NetlinkRequest(NFNL_MSG_BATCH_END, 0, frame), 0, bytes);
+  if (::send(socket_.Get(), bytes.data(), bytes.size(), 0) < 0) return FailErrno(errno, "netlink: send");
+  int refused = 0;
+  size_t missing = requests.size();
+  auto heard = HearAnswers([&](uint32_t sequence, int error) {
+    const size_t index = sequence - begin;
+    if (index > requests.size()) return true;
+    if (refused == 0) refused = error;
+    return index != 0 && --missing > 0;
+  });
+  if (!heard) return heard;
+  if (refused != 0) return FailErrno(refused, "netlink");
   return {};
 }
 

@@ -127,6 +127,8 @@ std::vector<Field> MakeFields() {
       {"bpffsDir", "bpffs-dir", kOne,
        "where maps, programs and links are pinned (default /sys/fs/bpf/fairlead)",
        TakeTextOrDefault(&Options::bpffs_dir, &CheckAbsolutePath)},
+      {"sysctlDir", "sysctl-dir", kOne, "where the node's /proc/sys is writable (default there)",
+       TakeTextOrDefault(&Options::sysctl_dir, &CheckAbsolutePath)},
       {"devices", "devices", kMany,
        "uplinks, globs allowed; auto: those with a node address or default route",
        TakeDevices(&Options::devices)},
@@ -144,6 +146,8 @@ std::vector<Field> MakeFields() {
       {"netnsDirs", "netns-dirs", kMany, "where pods' network namespaces are pinned", TakeNetnsDirs},
       {"defaultAlgorithm", "", kOne, "", TakeWord(&Options::default_algorithm, {"random", "maglev"})},
       {"refuseExternalIPs", "", kSwitch, "", TakeSwitch(&Options::refuse_external_ips)},
+      {"removeKubeProxy", "remove-kube-proxy", kSwitch,
+       "kube-proxy's rules go once ours serve (default true)", TakeSwitch(&Options::remove_kube_proxy)},
 
       {"capacities.frontends", "", kOne, "",
        TakeCapacity<16, 1U << 23>(&Capacities::frontends, &IsPowerOfTwo, "a power of two")},

@@ -105,11 +105,6 @@ Result<void> Finish(Draft& draft) {
   if (auto settled = SettleMode(draft); !settled) return settled;
   SettleListeners(draft);
   Options& options = draft.options;
-  if (options.masquerade_all && (options.proxy_mode == "auto" || options.proxy_mode == "ebpf")) {
-    draft.Warn("masqueradeAll",
-               "in ebpf mode it has nothing to do for clients on this node: they are translated at the "
-               "socket and keep their own address; packets from elsewhere are masqueraded");
-  }
   // The machine's cores, not those of this process's cpuset: packets come in on all of them. Those offline
   // too: the size must not change with them, since another size means another table.
   options.capacities.flows = draft.flows.value_or(

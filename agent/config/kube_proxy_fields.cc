@@ -3,6 +3,7 @@
 // flags of kube-proxy that have an effect here. Zero values are kubeadm's way of writing "default" and stand
 // for that.
 #include <algorithm>
+#include <cctype>
 #include <iterator>
 #include <set>
 
@@ -157,6 +158,29 @@ Result<void> CheckIp(const std::string& text) {
   return Fail(ErrorKind::kInvalid, "expected an IP address, got {}", Quote(text));
 }
 
+// What rules can name, without quotes and wildcards; the kernel's own limit is 15 (IFNAMSIZ less the NUL).
+bool IsDeviceText(const std::string& text, size_t most) {
+  const auto allowed = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) || std::string_view("._@-").contains(c);
+  };
+  return text.size() <= most && std::ranges::all_of(text, allowed);
+}
+
+Result<void> CheckDevice(const std::string& text) {
+  if (IsDeviceText(text, 15) && text != "." && text != "..") return {};
+  return Fail(ErrorKind::kInvalid,
+              "expected a network device's name (at most 15 letters, digits and \"._@-\"), got {}",
+              Quote(text));
+}
+
+Result<void> CheckDevicePrefix(const std::string& text) {
+  if (IsDeviceText(text, 14)) return {};
+  return Fail(ErrorKind::kInvalid,
+              "expected how names of network devices begin (at most 14 letters, digits and \"._@-\", no "
+              "wildcard), got {}",
+              Quote(text));
+}
+
 Result<void> TakeBindIp(Draft& draft, const Value& value) {
   if (auto taken = TakeText(&Options::bind_address, &CheckIp)(draft, value); !taken) return taken;
   auto address = Address::Parse(draft.options.bind_address);
@@ -251,9 +275,9 @@ std::vector<Field> MakeFields() {
        TakeWord(&Options::detect_local_mode,
                 {"ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix"})},
       {"detectLocal.bridgeInterface", "pod-bridge-interface", kOne, "for BridgeInterface",
-       TakeText(&Options::pod_bridge_interface)},
+       TakeText(&Options::pod_bridge_interface, &CheckDevice)},
       {"detectLocal.interfaceNamePrefix", "pod-interface-name-prefix", kOne, "for InterfaceNamePrefix",
-       TakeText(&Options::pod_interface_name_prefix)},
+       TakeText(&Options::pod_interface_name_prefix, &CheckDevicePrefix)},
       {"iptables.masqueradeAll", "", kSwitch, "", TakeMasqueradeAll(kIptables)},
       {"nftables.masqueradeAll", "", kSwitch, "", TakeMasqueradeAll(kNftables)},
       {"", "masquerade-all", kSwitch, "masquerade all traffic to cluster IPs", TakeMasqueradeAll(kFlags)},
@@ -290,7 +314,7 @@ std::vector<Field> MakeFields() {
       {"ipvs.udpTimeout", "ipvs-udp-timeout", kOne, "ipvs mode: the same for UDP",
        TakeIpvs(&IpvsOptions::udp_timeout, &AsDuration)},
 
-      // --- flows of the packet path; an operator's 0 asks to leave a setting as it is
+      // --- flows of ebpf mode's packet path, or nf_conntrack; an operator's 0 leaves a setting as it is
       {"conntrack.maxPerCore", "conntrack-max-per-core", kOne,
        "flows the table has room for, a core (default 32768); 0: 131072 in all",
        TakeConntrack(&ConntrackOptions::max_per_core, &ReadCount)},
@@ -308,6 +332,9 @@ std::vector<Field> MakeFields() {
       {"conntrack.udpStreamTimeout", "conntrack-udp-timeout-stream", kOne,
        "the same of UDP flows with answers (default 2m)",
        TakeConntrack(&ConntrackOptions::udp_stream_timeout, &AsDuration)},
+      {"conntrack.tcpBeLiberal", "conntrack-tcp-be-liberal", kSwitch,
+       "modes other than ebpf: TCP segments outside of the window are taken",
+       TakeSwitch(&Options::conntrack_tcp_be_liberal)},
 
       // --- listeners and the process
       {"healthzBindAddress", "healthz-bind-address", kOne, "address:port of /healthz and /livez; empty: none",

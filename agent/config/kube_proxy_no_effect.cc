@@ -72,9 +72,6 @@ std::vector<Field> KubeProxyFieldsWithoutEffect() {
       {"clientConnection.burst", "kube-api-burst", kOne, "", NoEffectCount(kClient, {10})},
       {"configSyncPeriod", "config-sync-period", kOne, "", NoEffectTime(kWatch, {minutes(15)})},
 
-      {"conntrack.tcpBeLiberal", "conntrack-tcp-be-liberal", kSwitch, "",
-       NoEffectSwitch("windows of a connection are not followed, so nothing is ever outside of one")},
-
       // --- what is served, and to whom
       {"iptables.snatNodeInternalIP", "", kSwitch, "",
        NoEffectSwitch("masqueraded packets take the address of the device they leave by")},

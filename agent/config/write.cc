@@ -117,6 +117,7 @@ void WriteKubeProxy(Writer& out, const Options& options) {
   out.Field("tcpCloseWaitTimeout", options.conntrack.tcp_close_wait_timeout);
   out.Field("udpTimeout", options.conntrack.udp_timeout);
   out.Field("udpStreamTimeout", options.conntrack.udp_stream_timeout);
+  out.Field("tcpBeLiberal", options.conntrack_tcp_be_liberal);
   out.End();
   out.Begin("clientConnection");
   out.Field("kubeconfig", options.kubeconfig);
@@ -138,6 +139,7 @@ void WriteFairlead(Writer& out, const Options& options) {
   out.Field("master", options.master);
   out.Field("cgroup", options.cgroup);
   out.Field("bpffsDir", options.bpffs_dir);
+  out.Field("sysctlDir", options.sysctl_dir);
   out.Field("devices", options.devices);
   out.Field("podDevices", options.pod_devices);
   out.Field("xdp", options.xdp);
@@ -146,6 +148,7 @@ void WriteFairlead(Writer& out, const Options& options) {
   out.Field("netnsDirs", options.netns_dirs);
   out.Field("defaultAlgorithm", options.default_algorithm);
   out.Field("refuseExternalIPs", options.refuse_external_ips);
+  out.Field("removeKubeProxy", options.remove_kube_proxy);
   out.Begin("capacities");
   out.Field("frontends", options.capacities.frontends);
   out.Field("backends", options.capacities.backends);

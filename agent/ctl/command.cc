@@ -82,9 +82,19 @@ Result<void> Finish(Arguments& arguments) {
   return {};
 }
 
+// Where nothing is pinned, another mode may serve.
+Result<std::string> AnswerUnpinned(const std::string& command, const Arguments& arguments, Error error) {
+  if (error.kind != ErrorKind::kNotFound) return std::unexpected(std::move(error));
+  const auto standing = modes::FindStanding(arguments.bpffs_dir);
+  if (standing.empty()) return std::unexpected(std::move(error));
+  if (command == "status") return RenderStandingStatus(standing, arguments.format);
+  return Fail(ErrorKind::kUnsupported, "{} reads the tables of ebpf mode; {}", command,
+              StandingText(standing));
+}
+
 Result<std::string> Answer(const std::string& command, const Arguments& arguments) {
   auto pinned = Pinned::Open(arguments.bpffs_dir);
-  if (!pinned) return std::unexpected(pinned.error());
+  if (!pinned) return AnswerUnpinned(command, arguments, pinned.error());
   if (command == "counters") {
     auto counters = pinned->ReadCounters();
     if (!counters) return std::unexpected(counters.error());
@@ -101,14 +111,13 @@ Result<std::string> Answer(const std::string& command, const Arguments& argument
   if (command == "backends") return RenderBackends(*snapshot, arguments.filter, arguments.format);
   auto status = pinned->ReadStatus();
   if (!status) return std::unexpected(status.error());
-  return RenderStatus(*status, *snapshot, arguments.format);
+  return RenderStatus(*status, *snapshot, modes::FindStanding(arguments.bpffs_dir), arguments.format);
 }
 
 int Check(const Arguments& arguments) {
-  auto probes = ebpf::ProbeKernel({arguments.cgroup, arguments.bpffs_dir});
-  std::fputs(RenderCheck(probes, arguments.format).c_str(), stdout);
-  std::string reason;
-  return ebpf::CanRunEbpf(probes, &reason) ? 0 : 1;
+  const modes::Survey survey = modes::Look({arguments.cgroup, arguments.bpffs_dir});
+  std::fputs(RenderCheck(survey, arguments.format).c_str(), stdout);
+  return survey.taken ? 0 : 1;
 }
 
 }  // namespace

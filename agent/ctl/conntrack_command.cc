@@ -34,28 +34,36 @@ std::map<uint32_t, std::string> DeviceNames() {
 
 // The map of flows, for as long as it is looked at.
 struct OpenFlows {
-  Fd fd;
-  ebpf::SharedArray<flow_set> sets;
+  ebpf::SharedArray<flow_set> entries;
+  ebpf::SharedArray<flow_tags> tags;
   ebpf::FlowTable table;
 };
 
+template <typename Table>
+Result<ebpf::SharedArray<typename Table::Value>> OpenArray(const ebpf::Pins& pins,
+                                                           const fairlead_config& config, bool writable) {
+  const Fd fd = pins.OpenMap(Table::kName);
+  if (!fd) return FailErrno(errno, "{}", pins.MapPath(Table::kName));
+  auto info = ebpf::GetMapInfo(fd.Get());
+  if (!info) return std::unexpected(info.error());
+  if (info->value_size != sizeof(typename Table::Value) || info->max_entries != config.flow_mask + 1) {
+    return Fail(ErrorKind::kUnavailable, "{}: not the table of the programs in use; is it being replaced?",
+                Table::kName);
+  }
+  return ebpf::SharedArray<typename Table::Value>::Map(fd.Get(), Table::kName, info->max_entries, writable);
+}
+
 Result<OpenFlows> OpenTable(const ebpf::Pins& pins, const fairlead_config& config, bool writable) {
   OpenFlows open;
-  open.fd = pins.OpenMap(conntrack_table::kName);
-  if (!open.fd) return FailErrno(errno, "{}", pins.MapPath(conntrack_table::kName));
-  auto info = ebpf::GetMapInfo(open.fd.Get());
-  if (!info) return std::unexpected(info.error());
-  if (info->value_size != sizeof(flow_set) || info->max_entries != config.flow_mask + 1) {
-    return Fail(ErrorKind::kUnavailable, "{}: not the table of the programs in use; is it being replaced?",
-                conntrack_table::kName);
-  }
-  auto mapped =
-      ebpf::SharedArray<flow_set>::Map(open.fd.Get(), conntrack_table::kName, info->max_entries, writable);
-  if (!mapped) return std::unexpected(mapped.error());
-  open.sets = std::move(*mapped);
+  auto entries = OpenArray<conntrack_table>(pins, config, writable);
+  if (!entries) return std::unexpected(entries.error());
+  auto tags = OpenArray<flow_tags_table>(pins, config, writable);
+  if (!tags) return std::unexpected(tags.error());
+  open.entries = std::move(*entries);
+  open.tags = std::move(*tags);
   ebpf::FlowKeys keys;
   std::copy(std::begin(config.flow_keys), std::end(config.flow_keys), keys.begin());
-  open.table = ebpf::FlowTable(open.sets.elements(), keys);
+  open.table = ebpf::FlowTable({open.entries.elements(), open.tags.elements()}, keys);
   return open;
 }
 

@@ -99,6 +99,7 @@ Result<void> Pinned::OpenTables() {
   map(service_cidrs_table{}, service_cidrs_);
   map(pod_cidrs_table{}, pod_cidrs_);
   map(conntrack_table{}, conntrack_);
+  map(flow_tags_table{}, flow_tags_);
   map(service_traffic_table{}, service_traffic_);
   map(backend_traffic_table{}, backend_traffic_);
   if (!outcome) return outcome;
@@ -164,7 +165,7 @@ Result<Snapshot> Pinned::ReadSnapshot() const {
   auto clients = CountKeys(affinity, info->max_entries);
   if (!clients) return std::unexpected(clients.error());
   snapshot->tables.push_back({affinity_table::kName, *clients, info->max_entries});
-  const ebpf::FlowTable flows(conntrack_.elements(), {});
+  const ebpf::FlowTable flows({conntrack_.elements(), flow_tags_.elements()}, {});
   uint64_t entries = 0;
   for (size_t set = 0; set < flows.sets(); ++set) entries += std::popcount(flows.Used(set));
   snapshot->tables.push_back({conntrack_table::kName, entries, flows.capacity()});

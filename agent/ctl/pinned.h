@@ -46,6 +46,7 @@ class Pinned {
   ebpf::SharedArray<service_cidr> service_cidrs_;
   ebpf::SharedArray<service_cidr> pod_cidrs_;
   ebpf::SharedArray<flow_set> conntrack_;
+  ebpf::SharedArray<flow_tags> flow_tags_;
   ebpf::SharedArray<traffic> service_traffic_;
   ebpf::SharedArray<traffic> backend_traffic_;
 };

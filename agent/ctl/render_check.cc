@@ -5,13 +5,12 @@
 
 namespace fairlead::ctl {
 
-std::string RenderCheck(std::span<const ebpf::ProbeResult> probes, Format format) {
-  std::string reason;
-  const bool runs = ebpf::CanRunEbpf(probes, &reason);
+std::string RenderCheck(const modes::Survey& survey, Format format) {
+  const std::string_view taken = survey.taken ? modes::ModeName(*survey.taken) : "";
   if (format == Format::kJson) {
     JsonWriter json;
-    json.BeginObject().Member("mode", runs ? "ebpf" : "").Member("reason", reason).BeginArray("probes");
-    for (const ebpf::ProbeResult& probe : probes) {
+    json.BeginObject().Member("mode", taken).Member("reason", survey.reason).BeginArray("probes");
+    for (const ebpf::ProbeResult& probe : survey.probes) {
       json.BeginObject()
           .Member("name", probe.name)
           .Member("outcome", ebpf::OutcomeName(probe.outcome))
@@ -24,13 +23,12 @@ std::string RenderCheck(std::span<const ebpf::ProbeResult> probes, Format format
     return std::move(json).Take();
   }
   TextTable table({{"PROBE"}, {"RESULT"}, {"FOUND"}, {"WHAT IT MEANS"}});
-  for (const ebpf::ProbeResult& probe : probes) {
+  for (const ebpf::ProbeResult& probe : survey.probes) {
     table.Add({probe.name, std::string(ebpf::OutcomeName(probe.outcome)), probe.detail,
-               probe.required ? probe.meaning + " (required)" : probe.meaning});
+               probe.required ? probe.meaning + " (required by ebpf mode)" : probe.meaning});
   }
   const std::string verdict =
-      runs ? fmt::format("auto takes ebpf: {}", reason)
-           : fmt::format("ebpf cannot run here, and this version has no other mode: {}", reason);
+      survey.taken ? fmt::format("auto takes {}: {}", taken, survey.reason) : survey.reason;
   return table.Render() + "\n" + verdict + "\n";
 }
 

@@ -13,6 +13,15 @@ namespace {
 
 constexpr std::string_view kMode = "ebpf";  // only its tables are pinned
 
+// What stands beside it.
+std::vector<modes::Standing> Besides(std::span<const modes::Standing> standing) {
+  std::vector<modes::Standing> besides;
+  for (const modes::Standing& stands : standing) {
+    if (stands.mode != modes::Mode::kEbpf) besides.push_back(stands);
+  }
+  return besides;
+}
+
 struct Totals {
   size_t services = 0;
   size_t service_ports = 0;
@@ -53,7 +62,8 @@ std::string PlaceText(const Link& link) {
   return link.cgroup_id == 0 ? "cgroup (removed)" : fmt::format("cgroup {}", link.cgroup_id);
 }
 
-std::string StatusJson(const Status& status, const Snapshot& snapshot) {
+std::string StatusJson(const Status& status, const Snapshot& snapshot,
+                       std::span<const modes::Standing> standing) {
   Totals totals = Count(snapshot);
   JsonWriter json;
   json.BeginObject()
@@ -68,6 +78,8 @@ std::string StatusJson(const Status& status, const Snapshot& snapshot) {
       .Member("complete", status.missing_hooks.empty())
       .BeginArray("missing_hooks");
   for (const std::string& hook : status.missing_hooks) json.Member("", hook);
+  json.EndArray().BeginArray("beside");
+  for (const modes::Standing& stands : Besides(standing)) json.Member("", modes::ModeName(stands.mode));
   json.EndArray()
       .Member("services", totals.services)
       .Member("service_ports", totals.service_ports)
@@ -110,8 +122,9 @@ std::string Joined(const List& list, Text text) {
 
 }  // namespace
 
-std::string RenderStatus(const Status& status, const Snapshot& snapshot, Format format) {
-  if (format == Format::kJson) return StatusJson(status, snapshot);
+std::string RenderStatus(const Status& status, const Snapshot& snapshot,
+                         std::span<const modes::Standing> standing, Format format) {
+  if (format == Format::kJson) return StatusJson(status, snapshot, standing);
   Totals totals = Count(snapshot);
   std::string text;
   auto line = [&](std::string_view what, std::string_view value) {
@@ -127,6 +140,9 @@ std::string RenderStatus(const Status& status, const Snapshot& snapshot, Format 
   line("hooks", status.missing_hooks.empty()
                     ? "complete"
                     : fmt::format("INCOMPLETE, missing {}", fmt::join(status.missing_hooks, ", ")));
+  for (const modes::Standing& stands : Besides(standing))
+    line("beside",
+         fmt::format("{}, for SCTP or of an earlier run (`{}`)", modes::ModeName(stands.mode), stands.look));
   line("services", fmt::format("{} ({} ports)", totals.services, totals.service_ports));
   line("frontends", fmt::format("{}", totals.frontends));
   line("backends", fmt::format("{}", totals.backends));

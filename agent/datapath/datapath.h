@@ -57,6 +57,7 @@ struct RuleReadings {
     uint64_t rules = 0;      // that we have in it
     uint64_t written = 0;    // by the last transaction
   };
+  std::string_view datapath;  // whose they are; set by who puts datapaths together
   std::vector<Table> tables;
   uint64_t failures[2] = {};          // transactions that were refused
   uint64_t partial_failures[2] = {};  // of those, such as held only what had changed
@@ -64,6 +65,12 @@ struct RuleReadings {
   uint64_t flows_deleted[2] = {};              // entries of nf_conntrack removed, for backends that are gone
   std::optional<uint64_t> invalid_dropped;     // packets, counted by the rule
   std::optional<uint64_t> localhost_accepted;  // likewise: NodePorts reached by way of 127.0.0.0/8
+};
+
+// How many service ports another datapath serves beside this one.
+struct Share {
+  std::string_view datapath;
+  uint64_t service_ports = 0;
 };
 
 // A pass over nf_conntrack, for a histogram.
@@ -104,6 +111,8 @@ class Datapath {
   virtual FlowReadings Flows() const { return {}; }
   // From any thread.
   virtual RuleReadings Rules() const { return {}; }
+  // Empty where this one serves them all. The syncer's thread.
+  virtual std::vector<Share> Shares() const { return {}; }
   // Those since the last call.
   virtual std::vector<FlowPass> TakeFlowPasses() { return {}; }
 };

@@ -56,7 +56,8 @@ NodePlan PlanNode(const NodeFacts& facts, std::vector<Cidr> service_cidrs) {
   plan.nodeport_addresses.erase(tail, plan.nodeport_addresses.end());
 
   plan.loopback_nodeports_v4 = facts.localhost_nodeports && Answers(facts, Loopback(Family::kIpv4));
-  plan.loopback_nodeports_v6 = facts.localhost_nodeports && Answers(facts, Loopback(Family::kIpv6));
+  plan.loopback_nodeports_v6 =
+      facts.localhost_nodeports && facts.localhost_nodeports_v6 && Answers(facts, Loopback(Family::kIpv6));
   plan.service_cidrs = std::move(service_cidrs);
   if (facts.detects_pods) plan.pod_cidrs = DetectorCidrs(facts);
   std::sort(plan.pod_cidrs.begin(), plan.pod_cidrs.end());

@@ -136,8 +136,9 @@ struct NodeFacts {
   bool nodeport_primary = false;           // --nodeport-addresses=primary
   std::vector<Address> primary_addresses;  // of the Node object; "primary" is the first of each family
   bool localhost_nodeports = true;
-  bool same_node_hints = true;       // gate PreferSameTrafficDistribution
-  bool refuse_external_ips = false;  // CVE-2020-8554: external IPs are not captured
+  bool localhost_nodeports_v6 = true;  // likewise ::1, where the datapath can
+  bool same_node_hints = true;         // gate PreferSameTrafficDistribution
+  bool refuse_external_ips = false;    // CVE-2020-8554: external IPs are not captured
   Algorithm default_algorithm = Algorithm::kRandom;
   bool serves_maglev =
       true;                // the datapath has it; a Service that asks for it gets random and a word elsewhere

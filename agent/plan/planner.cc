@@ -129,6 +129,7 @@ bool Planner::SetFacts(NodeFacts facts) {
   before.nodeport_primary = now.nodeport_primary;
   before.primary_addresses = now.primary_addresses;
   before.localhost_nodeports = now.localhost_nodeports;
+  before.localhost_nodeports_v6 = now.localhost_nodeports_v6;
   return before != now;
 }
 

@@ -136,7 +136,7 @@ std::vector<ServicePort> PlanService(const kube::Service& service,
                                                     "the service is not served on them",
                                                     name)});
   }
-  Settings settings = ReadSettings(service, facts.default_algorithm, findings);
+  Settings settings = ReadSettings(service, facts, findings);
 
   std::vector<ServicePort> planned;
   for (const kube::ServicePort* spec : UsablePorts(service, &findings)) {
@@ -146,6 +146,7 @@ std::vector<ServicePort> PlanService(const kube::Service& service,
       port.key = {service.name, spec->name, spec->protocol, family};
       port.algorithm = settings.algorithm;
       port.forwarding = settings.forwarding;
+      port.scheduler = settings.scheduler;
       port.frontends = FrontendsOf(service, *spec, family, facts);
       SetPolicies(service, ExternallyAccessible(port.frontends), port);
       for (Frontend& frontend : port.frontends) {

@@ -105,6 +105,53 @@ void AppendFlows(const Readings::Flows& flows, std::vector<MetricFamily>& famili
   AppendPortTries(flows.port_tries, families);
 }
 
+// kube-proxy counts iptables' rules in ipvs mode as well.
+void AppendIptables(const datapath::RuleReadings& rules, std::vector<MetricFamily>& families) {
+  FamilyOf total(MetricType::Gauge, "kubeproxy_sync_proxy_rules_iptables_total", "Rules of ours in a table");
+  FamilyOf last(MetricType::Gauge, "kubeproxy_sync_proxy_rules_iptables_last",
+                "Rules written to a table by the last restore");
+  for (const auto& table : rules.tables) {
+    const std::vector<ClientMetric::Label> labels = {{"ip_family", std::string(FamilyName(table.family))},
+                                                     {"table", std::string(table.table)}};
+    total.Add(static_cast<double>(table.rules), labels);
+    last.Add(static_cast<double>(table.written), labels);
+  }
+  FamilyOf invalid(MetricType::Counter, "kubeproxy_iptables_ct_state_invalid_dropped_packets_total",
+                   "Forwarded packets that nf_conntrack found invalid and a rule of ours dropped");
+  if (rules.invalid_dropped) invalid.Add(static_cast<double>(*rules.invalid_dropped));
+  FamilyOf localhost(MetricType::Counter, "kubeproxy_iptables_localhost_nodeports_accepted_packets_total",
+                     "Packets to NodePorts by way of 127.0.0.0/8");
+  if (rules.localhost_accepted) localhost.Add(static_cast<double>(*rules.localhost_accepted));
+  for (FamilyOf* family : {&total, &last, &invalid, &localhost}) family->AppendTo(families);
+}
+
+void AppendRules(const datapath::RuleReadings& rules, std::vector<MetricFamily>& families) {
+  const auto by_family = [&](const char* name, const char* help, const uint64_t(&counts)[2]) {
+    FamilyOf of(MetricType::Counter, name, help);
+    for (Family family : {Family::kIpv4, Family::kIpv6}) {
+      of.Add(static_cast<double>(counts[family == Family::kIpv6]),
+             {{"ip_family", std::string(FamilyName(family))}});
+    }
+    of.AppendTo(families);
+  };
+  const bool nftables = rules.datapath == "nftables";
+  if (!nftables && rules.datapath != "iptables" && rules.datapath != "ipvs") return;
+  if (nftables) {
+    by_family("kubeproxy_sync_proxy_rules_nftables_sync_failures_total", "Transactions that were refused",
+              rules.failures);
+    by_family("kubeproxy_sync_proxy_rules_nftables_cleanup_failures_total",
+              "Removals of what was no longer needed that were refused", rules.cleanup_failures);
+  } else {
+    by_family("kubeproxy_sync_proxy_rules_iptables_restore_failures_total",
+              "Runs of iptables-restore that were refused", rules.failures);
+    by_family("kubeproxy_sync_proxy_rules_iptables_partial_restore_failures_total",
+              "Of those, such as held only what had changed", rules.partial_failures);
+    AppendIptables(rules, families);
+  }
+  by_family("kubeproxy_conntrack_reconciler_deleted_entries_total",
+            "Entries of nf_conntrack that were removed", rules.flows_deleted);
+}
+
 }  // namespace
 
 void AppendReadings(const Readings& readings, std::vector<MetricFamily>& families) {
@@ -130,6 +177,12 @@ void AppendReadings(const Readings& readings, std::vector<MetricFamily>& familie
            "Service ports whose last change is not in the kernel yet")
       .Add(static_cast<double>(readings.pending_writes))
       .AppendTo(families);
+  FamilyOf ports(MetricType::Gauge, "fairlead_service_ports",
+                 "Service ports planned, by the datapath that serves them");
+  for (const auto& [datapath, count] : readings.service_ports)
+    ports.Add(static_cast<double>(count), {{"datapath", datapath}});
+  ports.AppendTo(families);
+  AppendRules(readings.rules, families);
   AppendWatches(readings.watches, families);
   AppendFlows(readings.flows, families);
 }

@@ -114,13 +114,21 @@ Metrics::Metrics()
       mode_(BuildGauge()
                 .Name("fairlead_proxy_mode_info")
                 .Help("The datapath in use and why, as labels of a constant 1")
-                .Register(registry_)) {
+                .Register(registry_)),
+      flow_passes_(BuildHistogram()
+                       .Name("kubeproxy_conntrack_reconciler_sync_duration_seconds")
+                       .Help("Time of a pass over nf_conntrack for entries that no longer fit")
+                       .Register(registry_)) {
   BuildGauge()
       .Name("fairlead_build_info")
       .Help("The version, as a label of a constant 1")
       .Register(registry_)
       .Add({{"version", FAIRLEAD_VERSION}})
       .Set(1);
+}
+
+void Metrics::ObserveFlowPass(Family family, double seconds) {
+  flow_passes_.Add({{"ip_family", std::string(FamilyName(family))}}, SyncBuckets()).Observe(seconds);
 }
 
 void Metrics::CountHealthz(int status) {

@@ -2,9 +2,8 @@
 // What is measured, under kube-proxy's names where kube-proxy measures it, so that dashboards and alerts go
 // on working (kubernetes pkg/proxy/metrics/metrics.go), and under fairlead_ otherwise. Members may be used
 // from any thread.
-//
-// Left out are kube-proxy's counts of iptables and nftables rules, of its conntrack reconciler and of Go's
-// runtime: nothing here would move them.
+// Counts of rules, and of nf_conntrack's entries, are there in the modes that have them. Left out is what
+// kube-proxy counts of Go's runtime.
 #pragma once
 
 #include <prometheus/counter.h>
@@ -24,6 +23,7 @@
 #include <vector>
 
 #include "agent/base/address.h"
+#include "agent/datapath/datapath.h"
 
 namespace fairlead::run {
 
@@ -61,9 +61,11 @@ struct Readings {
   std::vector<Table> tables;
   std::vector<Ids> ids;
   std::vector<Watch> watches;
-  Flows flows;                  // without states: none are kept here
-  uint64_t written_bytes = 0;   // to all tables, total
-  uint64_t write_errors = 0;    // changes the kernel did not take, total
+  std::vector<std::pair<std::string, uint64_t>> service_ports;  // by the datapath that serves them
+  datapath::RuleReadings rules;                                 // without a datapath's name: nobody's
+  Flows flows;                                                  // without states: none are kept here
+  uint64_t written_bytes = 0;                                   // to all tables, total
+  uint64_t write_errors = 0;                                    // changes the kernel did not take, total
   uint64_t pending_writes = 0;  // service ports whose last change is not in the kernel yet
 };
 
@@ -99,6 +101,8 @@ class Metrics {
   // Seconds from the last byte of an event to the store that makes it effective.
   prometheus::Histogram& wire_to_flip;
 
+  // A pass over nf_conntrack for entries that no longer fit.
+  void ObserveFlowPass(Family family, double seconds);
   void CountHealthz(int status);
   void CountLivez(int status);
   // An object or file that was refused. `source` is where it came from ("services watch", "web.yaml:12");
@@ -121,6 +125,7 @@ class Metrics {
   prometheus::Family<prometheus::Counter>& livez_;
   prometheus::Family<prometheus::Counter>& bad_objects_;
   prometheus::Family<prometheus::Gauge>& mode_;
+  prometheus::Family<prometheus::Histogram>& flow_passes_;
   mutable std::mutex mutex_;  // guards what follows
   std::set<std::string, std::less<>> bad_sources_;
   prometheus::Gauge* present_mode_ = nullptr;

@@ -9,14 +9,17 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <memory>
+#include <string_view>
 
 namespace fairlead::run {
 
 namespace {
 
-bool IsServiceDevice(const char* name) {
-  return std::strcmp(name, "kube-ipvs0") == 0 || std::strcmp(name, "nodelocaldns") == 0;
+bool IsServiceDevice(std::string_view name) {
+  static constexpr std::string_view kDevices[] = {"fairlead-ipvs", "kube-ipvs0", "nodelocaldns"};
+  return std::ranges::find(kDevices, name) != std::end(kDevices);
 }
 
 bool IsLinkLocal(const Address& address) {

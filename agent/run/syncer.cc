@@ -53,8 +53,10 @@ Syncer::Syncer(const Options& options, plan::NodeFacts facts, Inbox& inbox, Node
     into.flows.stuck = flows.stuck;
     into.flows.source_ports = flows.source_ports;
     into.flows.port_tries = std::move(flows.port_tries);
+    into.rules = datapath_.Rules();
     std::lock_guard lock(mutex_);
     into.tables.insert(into.tables.end(), readings_.tables.begin(), readings_.tables.end());
+    into.service_ports = readings_.service_ports;
     into.ids.insert(into.ids.end(), readings_.ids.begin(), readings_.ids.end());
     into.written_bytes += readings_.written_bytes;
     into.write_errors += readings_.write_errors;
@@ -95,6 +97,8 @@ void Syncer::Run(int stop_fd, const std::function<void()>& on_resync) {
     }
     Sync(std::move(batch), resync);
     reconcile_at_ = datapath_.Reconcile();
+    for (const datapath::FlowPass& pass : datapath_.TakeFlowPasses())
+      metrics_.ObserveFlowPass(pass.family, pass.seconds);
   }
 }
 
@@ -323,10 +327,12 @@ void Syncer::Observe(const Batch& batch, Clock::time_point began, bool full) {
   metrics_.service_changes.Increment(static_cast<double>(batch.services));
   metrics_.endpoint_changes.Increment(static_cast<double>(batch.slices));
   bool pending[2] = {};
-  // A service that does not fit or makes no sense waits for somebody to act; it is no sign that the agent is
-  // late.
+  // A service that does not fit, makes no sense or asks for what this node has not waits for somebody to act;
+  // it is no sign that the agent is late.
   for (const auto& [key, change] : pending_) {
-    if (change.kind == ErrorKind::kExhausted || change.kind == ErrorKind::kInvalid) continue;
+    if (change.kind == ErrorKind::kExhausted || change.kind == ErrorKind::kInvalid ||
+        change.kind == ErrorKind::kUnsupported)
+      continue;
     pending[key.family == Family::kIpv6] = true;
   }
   for (Family family : {Family::kIpv4, Family::kIpv6}) {
@@ -365,6 +371,13 @@ void Syncer::Publish() {
     if (usage.table == "services") readings.ids.push_back({"service", usage.used});
     if (usage.table == "backend_ids") readings.ids.push_back({"backend", usage.used});
   }
+  uint64_t elsewhere = 0;
+  for (const datapath::Share& share : datapath_.Shares()) {
+    readings.service_ports.emplace_back(share.datapath, share.service_ports);
+    elsewhere += share.service_ports;
+  }
+  readings.service_ports.emplace_back(
+      datapath_.Name(), planner_.plan().size() - std::min<uint64_t>(elsewhere, planner_.plan().size()));
   readings.written_bytes = datapath_.BytesWritten();
   readings.write_errors = write_errors_;
   readings.pending_writes = pending_.size();

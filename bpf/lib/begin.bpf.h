@@ -79,11 +79,21 @@ INLINE void fill(struct flow* flow, const struct plan* plan, const struct packet
   flow->state = p->key.proto == IPPROTO_UDP ? FLOW_UNREPLIED : FLOW_SYN;
 }
 
+// Asks for the lines of both entries, so that they arrive together while these are taken one after the other.
+__noinline int touch_places(const struct flow_key* forward, const struct flow_key* reply) {
+  if (!forward || !reply) return 0;
+  touch_place(hash_of(forward));
+  touch_place(hash_of(reply));
+  return 1;
+}
+
 // The entry for packets from the backend, which is what holds the source port. Its index, or enum claim.
-INLINE __s64 make_reply(struct plan* plan, const struct packet* p, __u32 tick) {
+INLINE __s64 make_reply(struct plan* plan, const struct packet* p) {
   struct translation* to = &plan->to;
-  struct flow_key key = {.src = to->dst, .dst = to->src, .sport = to->dport, .proto = p->key.proto};
-  __s64 index = claim_source(&key, p->key.sport, to->flags & FLOW_MASQUERADED, tick);
+  struct flow_key key = {
+      .src = to->dst, .dst = to->src, .sport = to->dport, .dport = p->key.sport, .proto = p->key.proto};
+  touch_places(&p->key, &key);
+  __s64 index = claim_source(&key, to->flags & FLOW_MASQUERADED);
   if (index <= 0) return index;
   to->sport = key.dport;
   struct flow* flow = flow_at(index);
@@ -98,9 +108,9 @@ INLINE __s64 make_reply(struct plan* plan, const struct packet* p, __u32 tick) {
 }
 
 // The entry for packets from the client. Its index, or enum claim.
-INLINE __s64 make_forward(const struct plan* plan, const struct packet* p, __u32 tick) {
+INLINE __s64 make_forward(const struct plan* plan, const struct packet* p) {
   const struct translation* to = &plan->to;
-  __s64 index = flow_claim(&p->key, tick);
+  __s64 index = flow_claim(&p->key);
   if (index <= 0) return index;
   struct flow* flow = flow_at(index);
   if (!flow) return CLAIM_FULL;
@@ -120,14 +130,14 @@ INLINE __s64 make_forward(const struct plan* plan, const struct packet* p, __u32
 }
 
 // Both entries. If they cannot be made the packet is dropped, never sent without.
-INLINE enum verdict make_flow(struct plan* plan, const struct packet* p, __u32 tick) {
+INLINE enum verdict make_flow(struct plan* plan, const struct packet* p) {
   bool answers_elsewhere = plan->to.flags & FLOW_DSR;
   __s64 reply = 0;
   if (!answers_elsewhere) {
-    reply = make_reply(plan, p, tick);
+    reply = make_reply(plan, p);
     if (reply <= 0) return reply == CLAIM_EXISTS ? VERDICT_DROP_NAT_EXHAUSTED : VERDICT_DROP_FLOWS_FULL;
   }
-  __s64 forward = make_forward(plan, p, tick);
+  __s64 forward = make_forward(plan, p);
   if (forward <= 0) {  // CLAIM_EXISTS: another CPU has made this very flow meanwhile; see decide()
     if (reply) flow_abandon(reply);
     return VERDICT_DROP_FLOWS_FULL;
@@ -149,12 +159,26 @@ INLINE bool may_begin(const struct packet* p, const struct service_of_packet* se
   return !(service->roles & ADDRESS_NODE);
 }
 
+// Of a TCP connection the first segment; any datagram.
+INLINE bool asks_to_connect(const struct packet* p) {
+  return p->key.proto != IPPROTO_TCP || (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
+// Whether this packet may belong to a connection that an earlier proxy of this node began.
+INLINE bool may_be_earlier(const struct packet* p) {
+  if (!config.leave_established || asks_to_connect(p)) return false;
+  __u32 node = 0;
+  const struct device* row = bpf_map_lookup_elem(&devices, &node);
+  return !row || !(row->flags & DEVICE_NONE_EARLIER);
+}
+
 // Finds the Service and picks a backend. VERDICT_TRANSLATED, with `service` and the backend in `plan`; or how
 // the packet ends.
 INLINE enum verdict choose(const struct packet* p, enum program program, bool dry,
                            struct service_of_packet* service, struct plan* plan) {
   enum verdict verdict = find_service(p, program, dry, service);
   if (verdict != VERDICT_TRANSLATED) return verdict;
+  if (may_be_earlier(p)) return AT_XDP ? VERDICT_NOT_OURS : VERDICT_LEFT_TO_STACK;  // TC counts it
   if (!service->frontend.count)
     return service->frontend.flags & FRONTEND_DROP_IF_EMPTY ? VERDICT_DROP_NO_LOCAL_ENDPOINT
                                                             : VERDICT_REJECT_NO_ENDPOINT;
@@ -176,7 +200,7 @@ INLINE enum verdict choose(const struct packet* p, enum program program, bool dr
 
 // Everything for the first packet of a flow. VERDICT_TRANSLATED and `plan` (zero before), or how it ends.
 // What came in a tunnel has been judged, and its backend chosen, by the node that sent it.
-INLINE enum verdict begin(packet_ctx* ctx, const struct packet* p, enum program program, bool dry, __u32 tick,
+INLINE enum verdict begin(packet_ctx* ctx, const struct packet* p, enum program program, bool dry,
                           const struct tunnel* tunnel, struct plan* plan) {
   struct service_of_packet service = {};
   enum verdict verdict = VERDICT_TRANSLATED;
@@ -188,7 +212,7 @@ INLINE enum verdict begin(packet_ctx* ctx, const struct packet* p, enum program 
     verdict = choose(p, program, dry, &service, plan);
   }
   if (verdict == VERDICT_TRANSLATED) verdict = plan_way(ctx, p, program, &service, plan);
-  if (verdict == VERDICT_TRANSLATED && !dry) verdict = make_flow(plan, p, tick);
+  if (verdict == VERDICT_TRANSLATED && !dry) verdict = make_flow(plan, p);
   if (verdict != VERDICT_TRANSLATED) return verdict;
   if (plan->to.flags & FLOW_MASQUERADED) STEP(MASQUERADE, &plan->to.src, plan->to.sport, 0);
   STEP(ROUTE, NULL, plan->to.ifindex, plan->to.egress);

@@ -74,16 +74,21 @@ INLINE struct frontend nodeport_get(const struct ip_addr* addr, __be16 port, __u
   return frontend_get(&key);
 }
 
-INLINE bool in_service_cidr(const struct ip_addr* addr) {
+// Of an address by its halves.
+INLINE bool service_cidr_holds(__u64 high, __u64 low) {
   for (__u32 i = 0; i < SERVICE_CIDRS_MAX; i++) {
     __u32 index = i;
     struct service_cidr* cidr = bpf_map_lookup_elem(&service_cidrs, &index);
     if (!cidr || !READ_ONCE(cidr->in_use)) return false;
-    if ((addr->halves[0] & cidr->mask.halves[0]) == cidr->base.halves[0] &&
-        (addr->halves[1] & cidr->mask.halves[1]) == cidr->base.halves[1])
+    if ((high & cidr->mask.halves[0]) == cidr->base.halves[0] &&
+        (low & cidr->mask.halves[1]) == cidr->base.halves[1])
       return true;
   }
   return false;
+}
+
+INLINE bool in_service_cidr(const struct ip_addr* addr) {
+  return service_cidr_holds(addr->halves[0], addr->halves[1]);
 }
 
 #endif  // FAIRLEAD_BPF_FRONTEND_H_

@@ -19,22 +19,22 @@ INLINE void count_tries(__u32 tries) {
   if (count) count->flows++;
 }
 
-// Claims the entry for packets from the backend: `reply` is complete but for dport, the source port that the
-// backend sees, which is drawn here. The client's own `port` is kept where it is free; with `masquerade` it
-// must be one the node gives away. The entry's index, or enum claim. A global function: its loop is verified
-// once.
-__noinline __s64 claim_source(struct flow_key* reply, __u32 port, bool masquerade, __u32 tick) {
+// Claims the entry for packets from the backend: `reply` is complete, and its dport, the source port that the
+// backend sees, is the client's own. That is kept where it is free and, with `masquerade`, one that the node
+// gives away; else another is drawn. The entry's index, or enum claim. A global function: its loop is
+// verified once.
+__noinline __s64 claim_source(struct flow_key* reply, bool masquerade) {
   if (!reply) return CLAIM_FULL;
-  __u32 seed = (reply->src.words[3] ^ reply->dst.words[3] ^ port << 16 ^ reply->sport) * 0x9e3779b1U ^ tick;
-  __u16 candidate = bpf_ntohs(port);
+  __u32 seed =
+      (reply->src.words[3] ^ reply->dst.words[3] ^ (__u32)reply->dport << 16 ^ reply->sport) * 0x9e3779b1U ^
+      now_tick();
   for (__u32 tries = 0; tries < NAT_TRIES; tries++) {
     if (tries) {
       seed = seed * 1664525U + 1013904223U;
-      candidate = 1024 + (__u16)(((__u64)seed * (65536 - 1024)) >> 32);
+      reply->dport = bpf_htons(1024 + (__u16)(((__u64)seed * (65536 - 1024)) >> 32));
     }
-    if (masquerade && !usable(candidate)) continue;
-    reply->dport = bpf_htons(candidate);
-    __s64 claimed = flow_claim(reply, tick);
+    if (masquerade && !usable(bpf_ntohs(reply->dport))) continue;
+    __s64 claimed = flow_claim(reply);
     if (claimed != CLAIM_EXISTS) {
       count_tries(tries);
       return claimed;

@@ -36,15 +36,16 @@ INLINE bool is_pod(const struct ip_addr* addr, enum program program) {
 // one probe says so. VERDICT_TRANSLATED with `found` filled, or how the packet ends.
 INLINE enum verdict find_service(const struct packet* p, enum program program, bool dry,
                                  struct service_of_packet* found) {
-  struct frontend_key whole = {.addr = p->key.dst, .scope = SCOPE_ADDRESS};
-  struct frontend address = frontend_near(&whole);
+  struct frontend_key key = {.addr = p->key.dst, .scope = SCOPE_ADDRESS};
+  struct frontend address = frontend_near(&key);
   found->roles = address.flags ? address.offset : 0;
   if (!found->roles) {
     STEP(NO_FRONTEND, NULL, 0, 0);
     return in_service_cidr(&p->key.dst) ? VERDICT_DROP_UNALLOCATED : VERDICT_NOT_OURS;
   }
-  struct frontend_key key = {
-      .addr = p->key.dst, .port = p->key.dport, .proto = p->key.proto, .scope = SCOPE_CLUSTER};
+  key.port = p->key.dport;
+  key.proto = p->key.proto;
+  key.scope = SCOPE_CLUSTER;
   found->frontend = frontend_near(&key);
   if (!found->frontend.flags && found->roles & ADDRESS_NODE) {
     found->frontend = nodeport_get(&p->key.dst, p->key.dport, p->key.proto);

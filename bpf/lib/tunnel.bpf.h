@@ -104,18 +104,6 @@ __noinline int service_of_tunnel(const struct flow_key* key, struct tunnel* tunn
   return search.found;
 }
 
-// Ends the flow of this key: the node that sent the packet has chosen another backend.
-__noinline int end_flow(const struct flow_key* key) {
-  if (!key) return 0;
-  __u32 index = flow_find(key, hash_of(key), false);
-  struct flow* flow = flow_at(index);
-  if (!flow) return 0;
-  struct flow_key other = {};
-  other_way(flow, &other);
-  flow_free(flow_find(&other, hash_of(&other), false));
-  return flow_free(index);
-}
-
 INLINE bool may_unpack(packet_ctx* ctx, struct packet* p, struct tunnel* tunnel, __u32 tick) {
   if (p->key.proto == (p->v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP)) return error_of_tunnel(ctx, p, tunnel);
   if (p->fragment == LATER_FRAGMENT && !ports_of_datagram(p, tick)) return false;
@@ -123,7 +111,8 @@ INLINE bool may_unpack(packet_ctx* ctx, struct packet* p, struct tunnel* tunnel,
   if (flow_of_tunnel(&p->key, tunnel, !begins)) return true;
   if (!service_of_tunnel(&p->key, tunnel)) return false;
   if (!begins && flow_find(&p->key, hash_of(&p->key), false)) return false;
-  end_flow(&p->key);
+  // The node that sent the packet has chosen another backend.
+  flow_end(flow_find(&p->key, hash_of(&p->key), false));
   return true;
 }
 

@@ -17,7 +17,9 @@ struct fairlead_config {
   __u32 idle_ticks;           // FLOW_IDLE_BEFORE_EVICTION_S
   __u8 pod_devices_are_pods;  // the detector goes by device: what comes from a pod device is a pod's
   __u8 direct_delivery;       // some device may have DEVICE_DIRECT
-  __u8 reserved[2];
+  __u8 leave_established;     // what goes on without a flow of ours is left to the stack, as an earlier
+                              // proxy's, until DEVICE_NONE_EARLIER
+  __u8 strong_order;          // loads, and stores, happen in their order (x86); else barriers see to it
 };
 WIRE_ASSERT(sizeof(struct fairlead_config) == 120, "no hidden padding");
 

@@ -84,7 +84,8 @@ enum flow_egress {
 enum device_flag {
   DEVICE_UPLINK = 1 << 0,
   DEVICE_POD = 1 << 1,
-  DEVICE_DIRECT = 1 << 2,  // packets may enter the pod past the node's stack (EGRESS_PEER)
+  DEVICE_DIRECT = 1 << 2,        // packets may enter the pod past the node's stack (EGRESS_PEER)
+  DEVICE_NONE_EARLIER = 1 << 3,  // row 0: no connection of an earlier proxy is left
 };
 
 #endif  // FAIRLEAD_FLAGS_H_

@@ -6,7 +6,7 @@
 
 // The layout of the pinned tables. Raised with every change to a header in maps/; the loader refuses or
 // migrates what it finds under another number.
-#define FAIRLEAD_SCHEMA_VERSION 2U
+#define FAIRLEAD_SCHEMA_VERSION 3U
 
 // Slots a frontend lookup may look at. The table is kept at a quarter of its slots or less, where the chance
 // that one key needs more is about 1e-9 (linear probing, (a*e^(1-a))^32 for a = 1/4).
@@ -36,6 +36,9 @@
 
 // A set of the flow table: tags of its entries in one word, one byte each.
 #define FLOW_WAYS 8U
+// Words of 64 bits that say which addresses may be ours (maps/destinations.h): 10,000 Services of two
+// families set 2 % of a million bits.
+#define DESTINATION_WORDS 16384U
 // Source ports drawn for one new flow; about half of all may be taken (maps/nat_ports.h).
 #define NAT_TRIES 32U
 // An established flow gives way to a new one only if it was idle for so long.

@@ -16,6 +16,10 @@ class BenchError(Exception):
     """Something that ends the run, with a message for whoever started it."""
 
 
+class NotInTime(BenchError):
+    """The agent was still at it when its time was over."""
+
+
 class Lab:
     def __init__(self, build, name, cgroup, pins, work):
         self.build = build
@@ -64,7 +68,7 @@ class Talker:
         self._process.stdin.write(line.encode() + b"\n")
 
     def hear(self, word, timeout_s=30):
-        """The rest of the next line, which must begin with `word`."""
+        """The rest of the next line, which must begin with `word`; all of it if that is empty."""
         end = time.monotonic() + timeout_s
         while b"\n" not in self._buffer:
             ready, _, _ = select.select([self._process.stdout], [], [], max(0, end - time.monotonic()))
@@ -76,6 +80,8 @@ class Talker:
             self._buffer += chunk
         line, self._buffer = self._buffer.split(b"\n", 1)
         text = line.decode()
+        if not word:
+            return text
         if text != word and not text.startswith(word + " "):
             raise BenchError(f"{self.name}: said '{text}'; expected '{word}'")
         return text[len(word) + 1 :]
@@ -132,19 +138,22 @@ class Agent:
         self._programmed.set()
 
     def wait_programmed(self, timeout_s):
-        """Seconds from start to the agent's word that everything is in the kernel and the programs are attached:
-        the log line "programmed:"."""
-        self._programmed.wait(timeout_s)
+        """Seconds from start to the agent's word that everything is in the kernel and it serves: the log line
+        "programmed:"."""
+        timely = self._programmed.wait(timeout_s)
         if self._programmed_at is None:
             with open(self._log, encoding="utf-8") as log:
-                raise BenchError(f"agent: not programmed within {timeout_s} s; it said:\n{log.read()[-2000:]}")
+                said = log.read()[-2000:]
+            if timely:
+                raise BenchError(f"agent: ended before it had programmed anything; it said:\n{said}")
+            raise NotInTime(f"agent: not programmed within {timeout_s} s; it said:\n{said}")
         return self._programmed_at - self._began
 
     def cpu_s(self):
-        """CPU seconds so far, user and system."""
+        """CPU seconds so far, user and system, of the agent and of programs that it ran to their end."""
         with open(f"/proc/{self._process.pid}/stat", encoding="ascii") as stat:
             fields = stat.read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
 
     def resident_bytes(self):
         """Resident memory without the maps it has mapped: they are the kernel's, and stand when it is gone."""
@@ -175,7 +184,10 @@ class Agent:
         """Ends the agent and removes what it left in the kernel."""
         _end(self._process, self._log)
         self._reader.join()
-        self._lab.run([self._lab.program("fairlead"), "--cleanup", "--bpffs-dir", self._lab.pins])
+        self._lab.run(
+            ["nsenter", f"--net={self._lab.netns('node')}", self._lab.program("fairlead"), "--cleanup"]
+            + ["--cgroup", self._lab.attached, "--bpffs-dir", self._lab.pins]
+        )
 
 
 _FETCH = "import sys, urllib.request as u; sys.stdout.write(u.urlopen(sys.argv[1], timeout=20).read().decode())"

@@ -58,6 +58,16 @@ def slice_of(i, endpoints, replaced=None, node=None):
     }
 
 
+def single(name, ip, endpoint):
+    """A Service with this cluster IP and one endpoint, and its slice."""
+    its_service, its_slice = service(0), slice_of(0, 1)
+    its_service["metadata"]["name"] = name
+    its_service["spec"] |= {"clusterIP": ip, "clusterIPs": [ip]}
+    its_slice["metadata"] |= {"name": f"{name}-1", "labels": {"kubernetes.io/service-name": name}}
+    its_slice["endpoints"][0]["addresses"] = [endpoint_ip(endpoint)]
+    return its_service, its_slice
+
+
 def write_json(path, services, endpoints, node=None):
     """One v1 List, an item a line. `node`: the one that all endpoints are on."""
     with open(path, "w", encoding="ascii") as out:

@@ -4,11 +4,15 @@
 
 def table(results):
     parts = [f"`{results['command']}` on {results['machine']}."]
-    if results["connections"]:
-        parts.append(_connections(results["connections"]))
-    parts.append(_packet_connections(results["packet_connections"]))
-    parts.append(_packets(results["packets"]))
-    parts.append(_control_plane(results["control_plane"]))
+    if found := results.get("connections"):
+        parts.append(_connections(found))
+    if found := results.get("packets"):
+        parts += [_packet_connections(found), _packets(found["programs"])]
+    if found := results.get("control_plane"):
+        parts.append(_control_plane(found))
+    if found := results.get("modes"):
+        parts += [_modes(found["modes"], services) for services in found["sizes"]]
+        parts += [f"{mode} mode: not measured, {why['why_not']}." for mode, why in found["modes"].items() if "why_not" in why]
     return "\n\n".join(parts) + "\n"
 
 
@@ -113,6 +117,44 @@ def _control_plane(found):
         ["map memory (default capacities)", f"{memory['map_bytes'] / 2**20:.0f} MiB"],
     ]
     return _rows([f"control plane, {services:,} Services × {endpoints} endpoints", ""], rows)
+
+
+MODE_ROWS = (
+    ("new TCP connections, DIRECT = 1.00", lambda f: f"{f['connections']['service']['connection']['ratio']:.2f}"),
+    ("connections that are not a Service's", lambda f: f"{f['connections']['others']['connection']['ratio']:.2f}"),
+    ("established: round trip", lambda f: f"{f['connections']['service']['round_trip']['ratio']:.2f}"),
+    ("established: bulk", lambda f: f"{f['connections']['service']['bulk']['ratio']:.2f}"),
+    ("connect(), µs, p50 / p99", lambda f: _latency(f["connections"]["service"])),
+    ("the same, direct", lambda f: _latency(f["connections"]["direct"])),
+    ("start → all programmed", lambda f: f"{f['start']['seconds']:.2f} s"),
+    ("one endpoint change, wire → reached, p50", lambda f: _milliseconds(f["change"], "p50_ms")),
+    ("CPU of a change, the programs it runs included", lambda f: _milliseconds(f["change"], "cpu_ms")),
+    ("agent memory (resident)", lambda f: f"{f['own_bytes'] / 2**20:.0f} MiB"),
+)
+
+
+def _latency(way):
+    return " / ".join(f"{way['connect'][p] / 1000:.0f}" for p in ("p50_ns", "p99_ns"))
+
+
+def _milliseconds(change, what):
+    return f"{change[what]:.1f} ms" if what in change else f"not within {change['not_within_s']} s"
+
+
+def _modes(by_mode, services):
+    """A column a mode; a mode without figures says so in each row."""
+
+    def cell(mode, text):
+        figures = by_mode[mode].get(str(services))
+        if figures is None:
+            return "–"
+        if "not_within_s" in figures:
+            return f"not within {figures['not_within_s']} s" if text is MODE_ROWS[6][1] else "–"
+        return text(figures)
+
+    measured = [mode for mode in by_mode if "why_not" not in by_mode[mode]]
+    rows = [[name] + [cell(mode, text) for mode in measured] for name, text in MODE_ROWS]
+    return _rows([f"modes at {services:,} Services"] + measured, rows)
 
 
 SERIES = (

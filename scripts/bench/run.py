@@ -11,6 +11,7 @@ import time
 import connections
 import control_plane
 import lab as bench_lab
+import modes
 import objects
 import packets
 import report
@@ -28,11 +29,20 @@ class Size:
         self.packet_sizes = [10] if quick else [10, 1000, 10000]
         self.changes = 100 if quick else 1000
         self.load_s = 2 if quick else 10
+        self.mode_sizes = [10, 500] if quick else [10, 1000, 10000]
+        self.mode_changes = 20 if quick else 100
+        self.mode_patience_s = 60 if quick else 120
         self.connections = [
             *("--rounds", "30" if quick else "200"),
             *("--connections", "50" if quick else "100"),
             *("--pings", "200" if quick else "500"),
             *("--bulk-mib", "4" if quick else "8"),
+        ]
+        self.mode_connections = [
+            *("--rounds", "20" if quick else "100"),
+            *("--connections", "50"),
+            *("--pings", "200"),
+            *("--bulk-mib", "4"),
         ]
 
 
@@ -59,7 +69,7 @@ class Progress:
         self._last = now
 
 
-def measure(lab, size, progress):
+def measure_connections(lab, size, progress):
     by_size = {}
     for services in size.connection_sizes:
         found = connections.measure(lab, services, ENDPOINTS, size.connections)
@@ -69,6 +79,11 @@ def measure(lab, size, progress):
             f"round trip {found['service']['round_trip']['ratio']:.2f}, bulk {found['service']['bulk']['ratio']:.2f} "
             "of DIRECT"
         )
+    return by_size
+
+
+def measure_packets(lab, size, progress):
+    """By way of packets: connections, and ns a packet."""
     by_way = connections.measure_packets(lab, size.packet_services, ENDPOINTS, size.connections)
     for way, found in by_way.items():
         progress.done(
@@ -80,12 +95,22 @@ def measure(lab, size, progress):
     for services in size.packet_sizes:
         programs[str(services)] = packets.measure(lab, services)
         progress.done(f"ns a packet at {services:,} Services: " + packets.summary(programs[str(services)]))
-    return {
-        "connections": by_size,
-        "packet_connections": {"services": size.packet_services, "ways": by_way},
-        "packets": programs,
-        "control_plane": measure_control_plane(lab, size, progress),
-    }
+    return {"services": size.packet_services, "ways": by_way, "programs": programs}
+
+
+def measure_modes(lab, size, progress):
+    found = {}
+    for mode in modes.MODES:
+        if why := modes.why_not(mode):
+            found[mode] = {"why_not": why}
+            progress.done(f"{mode} mode: not measured: {why}")
+            continue
+        found[mode] = {}
+        for services in size.mode_sizes:
+            figures = modes.measure(lab, mode, services, ENDPOINTS, size)
+            found[mode][str(services)] = figures
+            progress.done(f"{mode} mode at {services:,} Services: {modes.summary(figures)}")
+    return {"sizes": size.mode_sizes, "modes": found}
 
 
 def measure_control_plane(lab, size, progress):
@@ -107,37 +132,52 @@ def measure_control_plane(lab, size, progress):
     return found
 
 
+PARTS = {
+    "connections": measure_connections,
+    "packets": measure_packets,
+    "control_plane": measure_control_plane,
+    "modes": measure_modes,
+}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", choices=PARTS)
     for name in ("build", "name", "cgroup", "pins", "work", "results"):
         parser.add_argument(f"--{name}", required=True)
     options = parser.parse_args()
     lab = bench_lab.Lab(options.build, options.name, options.cgroup, options.pins, options.work)
 
     results = {
-        "command": "scripts/bench.sh" + (" --quick" if options.quick else ""),
+        "command": "scripts/bench.sh"
+        + (" --quick" if options.quick else "")
+        + (f" --only {options.only}" if options.only else ""),
         "machine": machine(),
         "load_before": os.getloadavg()[0],
     }
+    progress = Progress()
     try:
-        results |= measure(lab, Size(options.quick), Progress())
+        for part in [options.only] if options.only else PARTS:
+            results[part] = PARTS[part](lab, Size(options.quick), progress)
     except bench_lab.BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     texts = {
         "results.json": json.dumps(results, indent=2) + "\n",
         "table.md": report.table(results),
-        "connections.svg": report.plot(results["connections"]),
     }
-    os.makedirs(options.results, exist_ok=True)
+    if "connections" in results:
+        texts["connections.svg"] = report.plot(results["connections"])
+    folder = f"{options.results}/{options.only}" if options.only else options.results  # the whole stays as it was
+    os.makedirs(folder, exist_ok=True)
     for name, text in texts.items():
-        with open(f"{options.results}/{name}", "w", encoding="utf-8") as out:
+        with open(f"{folder}/{name}", "w", encoding="utf-8") as out:
             out.write(text)
     print("\n" + texts["table.md"])
     if results["load_before"] > 0.5 * os.cpu_count():
         print(f"The machine was not quiet (load {results['load_before']:.1f}): trust ratios only.")
-    print(f"In {options.results}: {', '.join(texts)}")
+    print(f"In {folder}: {', '.join(texts)}")
     return 0
 
 

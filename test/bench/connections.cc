@@ -7,6 +7,9 @@
 //   service  a client under the programs connects to a cluster IP; with --packets one without them does,
 //            so that its packets are translated on the way
 //
+// Rules of netfilter slow down even what they do not match. With --bare-*, direct connections are made
+// between two other pods of the same kind, on a node without any.
+//
 // Each round does a block of every way, beginning with another one each time. Figures of a way are medians
 // over its blocks; ratios are medians of (direct block / block of the same round), so that a slow spell of
 // the machine, which hits neighbours alike, cancels out. 1.00 is DIRECT, above is faster. Prints one JSON
@@ -33,6 +36,7 @@ constexpr std::array<const char*, kWays> kWayNames = {"direct", "others", "servi
 
 struct Options {
   std::string server_netns, client_netns, attached, plain;
+  std::string bare_server_netns, bare_client_netns;  // empty: the same as the others'
   uint32_t services = 10;
   uint32_t endpoints = 10;  // of each
   int cpu = 0;
@@ -57,7 +61,10 @@ class Bench {
     Settle(options_.cpu);
     EnterNetns(options_.server_netns);
     listener_ = Listen(kEndpointPort);
-    EnterNetns(options_.client_netns);
+    if (HasBare()) {
+      EnterNetns(options_.bare_server_netns);
+      bare_listener_ = Listen(kEndpointPort);
+    }
     AllBlocks fresh = Rounds(options_.connections, [&](Way way) {
       Enter(way);
       return [this, way] { OneConnection(way); };
@@ -81,7 +88,11 @@ class Bench {
 
   size_t BulkBytes() const { return static_cast<size_t>(options_.bulk_mib) << 20; }
 
+  bool HasBare() const { return !options_.bare_server_netns.empty(); }
+  const Fd& ListenerOf(Way way) const { return way == kDirect && HasBare() ? bare_listener_ : listener_; }
+
   void Enter(Way way) const {
+    EnterNetns(way == kDirect && HasBare() ? options_.bare_client_netns : options_.client_netns);
     const bool plain = way == kDirect || (way == kService && options_.packets);
     EnterCgroup(plain ? options_.plain : options_.attached);
   }
@@ -90,7 +101,7 @@ class Bench {
     Enter(way);
     Pair pair{.client = TcpSocket(), .server = {}};
     ConnectBy(way, pair.client);
-    pair.server = Accept(listener_);
+    pair.server = Accept(ListenerOf(way));
     NoDelay(pair.client);
     NoDelay(pair.server);
     return pair;
@@ -111,7 +122,7 @@ class Bench {
   void OneConnection(Way way) {
     Fd client = TcpSocket();
     ConnectBy(way, client);
-    Fd server = Accept(listener_);
+    Fd server = Accept(ListenerOf(way));
     SendByte(server);
     ReceiveByte(client);
     CloseHard(client);
@@ -177,7 +188,7 @@ class Bench {
 
   const Options options_;
   Random random_{1};
-  Fd listener_;
+  Fd listener_, bare_listener_;
   Samples connect_ns_;  // since the warm-up
 };
 
@@ -186,6 +197,9 @@ int Main(int argc, char** argv) {
   CLI::App app("Costs of connections through a Service and directly");
   app.add_option("--server-netns", options.server_netns, "holds every endpoint's address")->required();
   app.add_option("--client-netns", options.client_netns)->required();
+  auto* bare = app.add_option("--bare-server-netns", options.bare_server_netns);
+  auto* bare_client = app.add_option("--bare-client-netns", options.bare_client_netns)->needs(bare);
+  bare->needs(bare_client);
   app.add_option("--attached", options.attached, "cgroup under the programs")->required();
   app.add_option("--plain", options.plain, "cgroup without programs")->required();
   app.add_option("--services", options.services)->check(CLI::PositiveNumber);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "test/bench/lab_sockets.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <netinet/in.h>
@@ -46,6 +47,16 @@ void DieOfErrno(const std::string& what) {
   Die(fmt::format("{}: {}", what, std::strerror(errno)));
 }
 
+uint32_t ParseIpv4(const std::string& text) {
+  in_addr ip{};
+  if (::inet_pton(AF_INET, text.c_str(), &ip) != 1) Die(fmt::format("'{}' is no IPv4 address", text));
+  return ntohl(ip.s_addr);
+}
+
+std::string FormatIpv4(uint32_t ip) {
+  return fmt::format("{}.{}.{}.{}", ip >> 24, ip >> 16 & 255, ip >> 8 & 255, ip & 255);
+}
+
 void EnterNetns(const std::string& pin) {
   Fd netns(::open(pin.c_str(), O_RDONLY | O_CLOEXEC));
   if (!netns || ::setns(netns.Get(), CLONE_NEWNET) != 0) DieOfErrno(pin);
@@ -87,8 +98,7 @@ Fd Listen(uint16_t port) {
 void Connect(const Fd& client, uint32_t ip, uint16_t port) {
   sockaddr_in at = At(ip, port);
   if (::connect(client.Get(), reinterpret_cast<sockaddr*>(&at), sizeof(at)) != 0) {
-    DieOfErrno(
-        fmt::format("connect to {}.{}.{}.{}:{}", ip >> 24, ip >> 16 & 255, ip >> 8 & 255, ip & 255, port));
+    DieOfErrno(fmt::format("connect to {}:{}", FormatIpv4(ip), port));
   }
 }
 
@@ -96,6 +106,13 @@ Fd Accept(const Fd& listener) {
   Fd server(::accept4(listener.Get(), nullptr, nullptr, SOCK_CLOEXEC));
   if (!server) DieOfErrno("accept");
   return server;
+}
+
+uint32_t LocalIp(const Fd& socket) {
+  sockaddr_in at{};
+  socklen_t length = sizeof(at);
+  if (::getsockname(socket.Get(), reinterpret_cast<sockaddr*>(&at), &length) != 0) DieOfErrno("getsockname");
+  return ntohl(at.sin_addr.s_addr);
 }
 
 void NoDelay(const Fd& socket) {

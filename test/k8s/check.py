@@ -4,7 +4,8 @@
 configuration, the agent under the privileges granted, and the image's libraries. Rules and schema are also shown
 broken inputs that they must refuse.
 
-Usage: test/k8s/check.py BUILD_DIR      prints PASS, FAIL and SKIP lines; status 1 if one failed
+Usage: test/k8s/check.py BUILD_DIR [MODE]      prints PASS, FAIL and SKIP lines; status 1 if one failed
+With MODE, only that the privileges suffice for it.
 """
 import json
 import os
@@ -84,6 +85,8 @@ BROKEN = [
     (rules.configuration, lambda o: _replace(o, "config.conf", "bpffsDir: /run/fairlead/bpf/fairlead",
                                              "bpffsDir: /sys/fs/bpf/fairlead")),
     (rules.configuration, lambda o: _agent(o)["volumeMounts"][4].pop("mountPropagation")),
+    (rules.configuration, lambda o: _agent(o)["volumeMounts"].pop(5)),
+    (rules.configuration, lambda o: _replace(o, "config.conf", "sysctlDir: /run/fairlead/sysctl", "sysctlDir: /x")),
     (rules.configuration, lambda o: _agent(o)["args"].pop()),
     (rules.listeners, lambda o: _replace(o, "config.conf", "0.0.0.0:10256", "0.0.0.0:10255")),
     (rules.listeners, lambda o: _replace(o, "config.conf", "127.0.0.1:10249", "0.0.0.0:10249")),
@@ -219,38 +222,41 @@ def _differences(wanted, got, path):
         yield f"{path}: {wanted!r} became {got!r}"
 
 
-def check_privileges(build_dir):
-    """The agent comes up, attaches and cleans up with what the manifests grant, and cannot without."""
+def check_privileges(build_dir, modes):
+    """The agent comes up, serves and cleans up with what the manifests grant, and in ebpf mode cannot without."""
     agent = build_dir / "fairlead"
     if not agent.exists():
         return skip("privileges suffice", f"{agent} is not built")
     if os.geteuid() != 0:
         return skip("privileges suffice", "root is needed to confine the agent")
 
-    def confined(objects, capabilities):
+    def confined(objects, capabilities, mode):
         with tempfile.NamedTemporaryFile("w", suffix=".conf") as config:
             config.write(_kind(objects, "ConfigMap")["data"]["config.conf"])
             config.flush()
-            return run([HERE / "confined.sh", agent, config.name, ",".join(capabilities)])
+            return run([HERE / "confined.sh", agent, config.name, ",".join(capabilities), mode])
 
     for variant in (None, "without-sys-admin"):
         objects = manifests.render(variant)
-        done = confined(objects, _agent(objects)["securityContext"]["capabilities"]["add"])
-        complaints = [f"{done.stdout}{done.stderr}"] if done.returncode else []
-        result(f"privileges of {variant or 'base'} suffice", complaints)
-    done = confined(objects, ["NET_ADMIN"])
-    return result("privileges without BPF do not suffice", [] if done.returncode else ["the agent came up"])
+        for mode in modes:
+            done = confined(objects, _agent(objects)["securityContext"]["capabilities"]["add"], mode)
+            complaints = [f"{done.stdout}{done.stderr}"] if done.returncode else []
+            result(f"privileges of {variant or 'base'} suffice in {mode} mode", complaints)
+    if "ebpf" not in modes:
+        return None
+    done = confined(objects, ["NET_ADMIN"], "ebpf")
+    return result("privileges without BPF do not suffice for ebpf mode", [] if done.returncode else ["the agent came up"])
 
 
 def check_image(build_dir):
-    """The image installs the package of every library that the programs load."""
+    """The image installs the package of every library that the programs load, and of every program that they run."""
     text = (manifests.K8S / "image" / "Containerfile").read_text()
     installed = set(re.search(r"--no-install-recommends(.*?)&&", text, re.DOTALL)[1].replace("\\", " ").split())
     installed |= {"libc6", "libgcc-s1", "libstdc++6"}  # debian:12-slim has them
     complaints = []
     for program in ("fairlead", "fairleadctl"):
         if not (build_dir / program).exists():
-            return skip("libraries of the image", f"{build_dir / program} is not built")
+            return skip("libraries and programs of the image", f"{build_dir / program} is not built")
         needed = re.findall(r"\(NEEDED\).*\[(.*)\]", run(["readelf", "-d", build_dir / program]).stdout)
         cache = run(["/sbin/ldconfig", "-p"]).stdout
         for library in needed:
@@ -258,7 +264,12 @@ def check_image(build_dir):
             package = _package_of(os.path.realpath(path[1])) if path else None
             if package not in installed:
                 complaints.append(f"{program} needs {library} of package {package or 'unknown'}")
-    return result("libraries of the image", complaints)
+    for program in ("nft", "iptables-save", "iptables-restore", "ip6tables-restore", "ipset"):
+        path = shutil.which(program)
+        package = _package_of(os.path.realpath(path)) if path else None
+        if package not in installed:
+            complaints.append(f"the agent runs {program} of package {package or 'unknown'}")
+    return result("libraries and programs of the image", complaints)
 
 
 def _package_of(path):
@@ -271,15 +282,18 @@ def _package_of(path):
 
 
 def main():
-    if len(sys.argv) != 2:
+    if len(sys.argv) not in (2, 3):
         print(__doc__, file=sys.stderr)
         return 2
     build_dir = pathlib.Path(sys.argv[1]).resolve()
+    if len(sys.argv) == 3:
+        check_privileges(build_dir, sys.argv[2:])
+        return 1 if failures else 0
     check_rules()
     check_schema(build_dir)
     check_kustomize()
     check_agent(build_dir)
-    check_privileges(build_dir)
+    check_privileges(build_dir, ("ebpf", "nftables", "iptables"))  # few machines have IPVS; a VM of test.sh has
     check_image(build_dir)
     return 1 if failures else 0
 

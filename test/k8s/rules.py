@@ -3,9 +3,12 @@
 complaints, one string each; none means that the promise is kept."""
 import manifests
 
-ALLOWED_CAPABILITIES = {"BPF", "NET_ADMIN", "PERFMON", "SYS_RESOURCE", "SYS_ADMIN"}
-ALLOWED_HOST_PATHS = {"/sys/fs/bpf", "/sys/fs/cgroup", "/run/netns"}
-PINS = "/run/fairlead/bpf"  # the one place of the node that the agent writes to
+ALLOWED_CAPABILITIES = {"BPF", "NET_ADMIN", "NET_RAW", "PERFMON", "SYS_RESOURCE", "SYS_ADMIN"}
+ALLOWED_HOST_PATHS = {"/sys/fs/bpf", "/sys/fs/cgroup", "/run/netns", "/run/xtables.lock", "/proc/sys/net"}
+PINS = "/run/fairlead/bpf"
+XTABLES_LOCK = "/run/xtables.lock"
+SYSCTLS = "/run/fairlead/sysctl"
+WRITABLE = {PINS, XTABLES_LOCK, SYSCTLS + "/net"}  # the places of the node that the agent writes to
 READS = {("", "services"), ("", "nodes"), ("discovery.k8s.io", "endpointslices"), ("networking.k8s.io", "servicecidrs")}
 
 
@@ -31,7 +34,7 @@ def least_privilege(objects):
 
 
 def host_mounts(objects):
-    """Few paths of the node, read-only but for the pins; nothing writable below /sys, where AppArmor denies it."""
+    """Few paths of the node, most of them read-only; nothing writable below /sys and /proc, where AppArmor denies it."""
     complaints = []
     host = {v["name"]: v["hostPath"]["path"] for v in _pod(objects).get("volumes", []) if "hostPath" in v}
     for path in set(host.values()) - ALLOWED_HOST_PATHS:
@@ -41,7 +44,7 @@ def host_mounts(objects):
             where = mount["mountPath"]
             if mount.get("mountPropagation") == "Bidirectional":
                 complaints.append(f"{where}: mounts of the container must not reach the node")
-            if mount["name"] in host and not mount.get("readOnly") and where != PINS:
+            if mount["name"] in host and not mount.get("readOnly") and where not in WRITABLE:
                 complaints.append(f"{where}: {host[mount['name']]} of the node is writable")
     return complaints
 
@@ -126,6 +129,10 @@ def configuration(objects):
             complaints.append(f"cgroup {ours['cgroup']} is not mounted")
         if ours["bpffsDir"].rpartition("/")[0] != PINS or PINS not in mounts:
             complaints.append(f"bpffsDir {ours['bpffsDir']} is not directly below the mount {PINS}")
+        if ours["sysctlDir"] != SYSCTLS or SYSCTLS + "/net" not in mounts:
+            complaints.append(f"sysctlDir {ours['sysctlDir']} is not where the node's settings are mounted, {SYSCTLS}")
+        if XTABLES_LOCK not in mounts:
+            complaints.append(f"{XTABLES_LOCK} is not the node's: iptables rules would be written without its lock")
         sys_admin = "SYS_ADMIN" in container["securityContext"]["capabilities"]["add"]
         for path in ours["netnsDirs"]:
             if (path in mounts) != sys_admin:

@@ -22,6 +22,7 @@
 #include "maps/backends.h"
 #include "maps/conntrack.h"
 #include "maps/counters.h"
+#include "maps/destinations.h"
 #include "maps/devices.h"
 #include "maps/explain.h"
 #include "maps/fragments.h"
@@ -131,9 +132,11 @@ const std::map<std::string, Struct> kStructs = {
        MEMBER(flow, packets),  MEMBER(flow, to_src),   MEMBER(flow, to_dst),     MEMBER(flow, to_sport),
        MEMBER(flow, to_dport), MEMBER(flow, ifindex),  MEMBER(flow, dmac),       MEMBER(flow, smac),
        MEMBER(flow, mtu),      MEMBER(flow, egress),   MEMBER(flow, reserved2),  MEMBER(flow, reserved3)}}},
-    {"flow_set",
-     {sizeof(flow_set),
-      {MEMBER(flow_set, tags), MEMBER(flow_set, lock), MEMBER(flow_set, reserved), MEMBER(flow_set, entry)}}},
+    {"flow_set", {sizeof(flow_set), {MEMBER(flow_set, entry)}}},
+    {"flow_tags",
+     {sizeof(flow_tags), {MEMBER(flow_tags, tags), MEMBER(flow_tags, lock), MEMBER(flow_tags, reserved)}}},
+    {"destination_word",
+     {sizeof(destination_word), {MEMBER(destination_word, live), MEMBER(destination_word, next)}}},
     {"device",
      {sizeof(device),
       {MEMBER(device, nat_v4), MEMBER(device, nat_v6), MEMBER(device, flags), MEMBER(device, name),
@@ -166,7 +169,8 @@ const std::map<std::string, Struct> kStructs = {
        MEMBER(fairlead_config, flow_keys), MEMBER(fairlead_config, tick_shift),
        MEMBER(fairlead_config, tick_ms), MEMBER(fairlead_config, flow_timeout),
        MEMBER(fairlead_config, idle_ticks), MEMBER(fairlead_config, pod_devices_are_pods),
-       MEMBER(fairlead_config, direct_delivery), MEMBER(fairlead_config, reserved)}}},
+       MEMBER(fairlead_config, direct_delivery), MEMBER(fairlead_config, leave_established),
+       MEMBER(fairlead_config, strong_order)}}},
 };
 
 // A table of maps/: the names of its key and value types (or "" for a scalar) and its kind.
@@ -199,6 +203,8 @@ const std::map<std::string, Table> kTables = {
     {datagram_peers_table::kName, TableOf<datagram_peers_table>("", "peers")},
     {schema_table::kName, TableOf<schema_table>("", "schema")},
     {conntrack_table::kName, TableOf<conntrack_table>("", "flow_set")},
+    {flow_tags_table::kName, TableOf<flow_tags_table>("", "flow_tags")},
+    {destinations_table::kName, TableOf<destinations_table>("", "destination_word")},
     {devices_table::kName, TableOf<devices_table>("", "device")},
     {nat_ports_table::kName, TableOf<nat_ports_table>("", "nat_port_word")},
     {nat_tries_table::kName, TableOf<nat_tries_table>("", "nat_try_count")},

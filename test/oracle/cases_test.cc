@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every case of test/oracle/cases against the real agent on real sockets, with clients on the node under test
-// and elsewhere. Cases of one cluster section follow each other and share a lab and an agent.
+// and elsewhere, in the mode that the program is built for. Cases of one cluster section follow each other
+// and share a lab and an agent.
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <iostream>
 #include <memory>
 
@@ -15,8 +17,20 @@
 namespace fairlead::test {
 namespace {
 
+constexpr Mode kMode = Mode::FAIRLEAD_ORACLE_MODE;
+
+// Why nothing can be judged here, or nothing.
+std::optional<std::string> WhyNot() {
+  if (auto why = WhyNoLab()) return why;
+  if (kMode != Mode::kIpvs) return std::nullopt;
+  static const bool has_ipvs =
+      Run({"modprobe", "ip_vs"}).status == 0 || std::filesystem::exists("/proc/net/ip_vs");
+  if (!has_ipvs) return "this kernel has no IPVS";
+  return std::nullopt;
+}
+
 std::vector<std::string> ArgumentsFor(const OracleCluster& cluster) {
-  std::vector<std::string> arguments;
+  std::vector<std::string> arguments{"--proxy-mode", std::string(Word(kMode))};
   if (!cluster.cidr.empty()) arguments.insert(arguments.end(), {"--cluster-cidr", cluster.cidr});
   if (cluster.masquerade_all) arguments.push_back("--masquerade-all");
   if (!cluster.nodeport_addresses.empty())
@@ -46,11 +60,11 @@ class Summary : public testing::Environment {
  public:
   void TearDown() override {
     session.reset();
-    if (total.Judged() > 0)
-      std::cout << fmt::format(
-          "oracle: judged {}; not judged {} SCTP flows, which ebpf mode leaves to "
-          "another datapath\n",
-          total.ToString(), total.sctp);
+    if (total.Judged() == 0) return;
+    std::cout << fmt::format(
+        "oracle in {} mode: judged {}; not judged: {} SCTP flows, for which this kernel has no "
+        "sockets, and {} in which the cases let the mode differ\n",
+        Word(kMode), total.ToString(), total.sctp, total.skipped);
   }
   OracleCount total;
 };
@@ -59,18 +73,21 @@ Summary* const summary = static_cast<Summary*>(testing::AddGlobalTestEnvironment
 class OracleTest : public testing::TestWithParam<OracleCase> {};
 
 TEST_P(OracleTest, Holds) {
-  if (const auto why = WhyNoLab()) GTEST_SKIP() << *why;
+  if (const auto why = WhyNot()) GTEST_SKIP() << *why;
   const OracleCase& played = GetParam();
   try {
     if (!session || session->cluster != played.cluster) {
       session.reset();
       session = std::make_unique<Session>(played.cluster);
     }
-    OracleRunner runner(session->lab, session->agent);
+    OracleRunner runner(session->lab, session->agent, kMode);
     for (const auto& failure : runner.Play(played)) ADD_FAILURE() << failure;
     if (HasFailure()) std::cout << session->agent.Log();
-    summary->total += runner.Count();
-    if (runner.Count().Judged() == 0) GTEST_SKIP() << "SCTP only, which ebpf mode leaves to another datapath";
+    const OracleCount& count = runner.Count();
+    summary->total += count;
+    if (count.Judged() > 0) return;
+    if (count.sctp > 0) GTEST_SKIP() << "SCTP only, for which this kernel has no sockets";
+    GTEST_SKIP() << "the case lets this mode differ in all it holds";
   } catch (const std::exception& e) {
     session.reset();  // in an unknown state
     FAIL() << e.what();
@@ -84,7 +101,7 @@ std::string NameOf(const testing::TestParamInfo<OracleCase>& info) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, OracleTest,
-                         testing::ValuesIn(ReadOracleCases(FAIRLEAD_SOURCE_DIR "/test/oracle/cases")),
+                         testing::ValuesIn(ReadOracleCases(FAIRLEAD_SOURCE_DIR "/test/oracle/cases", kMode)),
                          NameOf);
 
 }  // namespace

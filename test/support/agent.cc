@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -33,6 +35,12 @@ std::string Marker(uint16_t port) {
   return Manifest(
       {Service("lab/generation").ClusterIp(kMarkerIp).Port("generation", port).ToJson(),
        Slice("lab/generation").Port("generation", 7999).Endpoint("192.168.99.12").On("n2").ToJson()});
+}
+
+// How many times longer than usual everything may take: more on an emulated CPU (scripts/test.sh's VMs).
+int Slowness() {
+  const char* text = std::getenv("FAIRLEAD_TEST_SLOWNESS");
+  return text == nullptr ? 1 : std::max(1, std::atoi(text));
 }
 
 std::string ReadFile(const std::string& path) {
@@ -140,7 +148,7 @@ void Agent::Remove(std::string_view file) {
 }
 
 void Agent::Settle(milliseconds patience) {
-  const auto deadline = steady_clock::now() + patience;
+  const auto deadline = steady_clock::now() + patience * Slowness();
   // Twice: the first marker may come into force in the midst of the pass that brings what was put before it.
   SettleOnce(deadline);
   SettleOnce(deadline);

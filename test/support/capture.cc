@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
+#include <net/if_arp.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -50,7 +51,7 @@ Capture::Capture(const Namespace& netns) {
 }
 
 Capture::Packets Capture::Drain(Proto proto, const Target& to) {
-  const uint8_t protocol = proto == Proto::kTcp ? IPPROTO_TCP : IPPROTO_UDP;
+  const auto protocol = static_cast<uint8_t>(ProtocolNumber(proto));
   Packets count;
   uint8_t packet[128];
   sockaddr_ll device{};
@@ -62,7 +63,7 @@ Capture::Packets Capture::Drain(Proto proto, const Target& to) {
     const auto found = DestinationOf(packet, static_cast<size_t>(length));
     if (!found || found->protocol != protocol || found->target != to) continue;
     ++count.all;
-    if (device.sll_pkttype == PACKET_OUTGOING) ++count.sent;
+    if (device.sll_pkttype == PACKET_OUTGOING && device.sll_hatype != ARPHRD_LOOPBACK) ++count.sent;
   }
 }
 

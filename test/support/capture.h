@@ -14,7 +14,7 @@ class Capture {
   // Packets of `proto` to `to` since the last call, or since the start. Fragments and extension headers do
   // not occur in a lab and are not looked into.
   int Take(Proto proto, const Target& to) { return Drain(proto, to).all; }
-  // The same, but only those that left by a device.
+  // The same, but only those that left for another host.
   int TakeSent(Proto proto, const Target& to) { return Drain(proto, to).sent; }
 
  private:

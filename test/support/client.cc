@@ -18,6 +18,24 @@
 #include "test/support/sandbox.h"
 
 namespace fairlead::test {
+
+int ProtocolNumber(Proto proto) {
+  switch (proto) {
+    case Proto::kTcp:
+      return IPPROTO_TCP;
+    case Proto::kUdp:
+      return IPPROTO_UDP;
+    case Proto::kSctp:
+      break;
+  }
+  return IPPROTO_SCTP;
+}
+
+bool KernelHasSctp() {
+  static const bool has = static_cast<bool>(Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_SCTP)));
+  return has;
+}
+
 namespace {
 
 using std::chrono::steady_clock;
@@ -136,8 +154,8 @@ Client::Client(const Namespace& netns, Proto proto, Family family, ClientOptions
     : proto_(proto),
       family_(family == Family::kIpv4 && !options.mapped ? AF_INET : AF_INET6),
       options_(std::move(options)) {
-  const int type = (proto == Proto::kTcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK;
-  fd_ = Sandbox::Get().Socket(netns, family_, type, 0, !options_.unseen);
+  const int type = (IsStream(proto) ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK;
+  fd_ = Sandbox::Get().Socket(netns, family_, type, ProtocolNumber(proto), !options_.unseen);
   const int on = 1;
   if (options_.hears_errors)
     ::setsockopt(fd_.Get(), family_ == AF_INET ? SOL_IP : SOL_IPV6,
@@ -189,27 +207,32 @@ int Client::SendTo(const Target& to, std::string_view text) {
 }
 
 Outcome Client::Receive() {
-  std::string buffer(proto_ == Proto::kTcp ? 2048 : 65536, '\0');
+  std::string buffer(IsStream(proto_) ? 2048 : 65536, '\0');
   SocketAddress from;
   if (!Ready(POLLIN, options_.timeout)) return Ended(ETIMEDOUT);
   const ssize_t length = ::recvfrom(fd_.Get(), buffer.data(), buffer.size(), 0, from.Raw(), &from.length);
   if (length < 0) return Ended(Failed(errno));
-  if (length == 0 && proto_ == Proto::kTcp) return Ended(ECONNRESET);
+  if (length == 0 && IsStream(proto_)) return Ended(ECONNRESET);
   Outcome outcome;
   outcome.end = End::kReached;
-  outcome.peer = proto_ == Proto::kTcp ? Peer() : from.ToTarget();
+  outcome.peer = IsStream(proto_) ? Peer() : from.ToTarget();
   ReadAnswer({buffer.data(), static_cast<size_t>(length)}, outcome);
   return outcome;
 }
 
 Outcome Client::Ask(std::string_view text) {
-  const int error = Send(text);
-  return error ? Ended(error) : Receive();
+  return AnswerAfter(Send(text));
 }
 
 Outcome Client::AskAt(const Target& to, std::string_view text) {
-  const int error = SendTo(to, text);
-  return error ? Ended(error) : Receive();
+  return AnswerAfter(SendTo(to, text));
+}
+
+Outcome Client::AnswerAfter(int error) {
+  if (error == 0) return Receive();
+  if (error != EPERM || !options_.filtered) return Ended(error);
+  const Outcome reason = Receive();
+  return reason.end == End::kSilent ? Ended(EPERM) : reason;
 }
 
 std::optional<std::string> Client::Exchange(size_t bytes) {
@@ -268,7 +291,7 @@ Outcome Connect(const Namespace& netns, Proto proto, const Target& to, const Cli
   Client client(netns, proto, to.address.GetFamily(), options);
   const auto start = steady_clock::now();
   const int error = client.Connect(to);
-  Outcome outcome = error ? Ended(error) : proto == Proto::kTcp ? client.Receive() : client.Ask("?");
+  Outcome outcome = error ? Ended(error) : IsStream(proto) ? client.Receive() : client.Ask("?");
   if (outcome.end == End::kReached) outcome.peer = client.Peer();
   outcome.took = std::chrono::duration_cast<std::chrono::microseconds>(steady_clock::now() - start);
   return outcome;

@@ -18,7 +18,14 @@
 
 namespace fairlead::test {
 
-enum class Proto { kTcp, kUdp };
+enum class Proto { kTcp, kUdp, kSctp };
+int ProtocolNumber(Proto proto);  // IPPROTO_TCP
+// UDP is not; SCTP's sockets are one-to-one here (RFC 6458, section 4), which are used like TCP's.
+constexpr bool IsStream(Proto proto) {
+  return proto != Proto::kUdp;
+}
+// Whether the kernel makes SCTP sockets; asks it to load the module.
+bool KernelHasSctp();
 
 struct Target {
   Address address;
@@ -49,6 +56,9 @@ struct ClientOptions {
   bool mapped = false;                      // IPv4 through an IPv6 socket
   bool unseen = false;        // by the socket hooks, as the sockets of a virtual machine in a pod are
   bool hears_errors = false;  // an unconnected UDP socket learns of ICMP errors too (IP_RECVERR)
+  // Netfilter rules of its own host judge what it sends: a datagram they reject fails with EPERM first, and
+  // with the reason at the next call.
+  bool filtered = false;
 };
 
 enum class End {
@@ -82,7 +92,7 @@ class Client {
   // 0 or errno. Without a target the socket must be connected.
   int Send(std::string_view text);
   int SendTo(const Target& to, std::string_view text);
-  // The next answer: TCP's greeting or an echo, UDP's datagram.
+  // The next answer: a stream's greeting or an echo, UDP's datagram.
   Outcome Receive();
   // Sends `text` and waits for its answer.
   Outcome Ask(std::string_view text);
@@ -103,6 +113,7 @@ class Client {
   bool Ready(short events, std::chrono::milliseconds timeout) const;
   int PendingError() const;
   int Failed(int error) const;
+  Outcome AnswerAfter(int error);  // to what was sent, or why none comes
 
   Fd fd_;
   Proto proto_;

@@ -25,14 +25,14 @@ struct EchoServer::Socket {
 
 namespace {
 
-Fd Bound(const Namespace& netns, const Target& at, int type) {
+Fd Bound(const Namespace& netns, const Target& at, Proto proto) {
   const int family = at.address.GetFamily() == Family::kIpv4 ? AF_INET : AF_INET6;
-  Fd fd = Sandbox::Get().Socket(netns, family, type | SOCK_NONBLOCK);
+  const int type = IsStream(proto) ? SOCK_STREAM : SOCK_DGRAM;
+  Fd fd = Sandbox::Get().Socket(netns, family, type | SOCK_NONBLOCK, ProtocolNumber(proto));
   const int on = 1;
   SocketAddress local = SocketAddress::Of(at, family);
   if (::setsockopt(fd.Get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
-      ::bind(fd.Get(), local.Raw(), local.length) == 0 &&
-      (type != SOCK_STREAM || ::listen(fd.Get(), 1024) == 0))
+      ::bind(fd.Get(), local.Raw(), local.length) == 0 && (!IsStream(proto) || ::listen(fd.Get(), 1024) == 0))
     return fd;
   throw std::runtime_error(
       fmt::format("serve {} in {}: {}", at.ToString(), netns.Name(), std::strerror(errno)));
@@ -58,8 +58,10 @@ EchoServer::~EchoServer() {
 void EchoServer::Serve(const Namespace& netns, const Target& at) {
   const std::lock_guard lock(mutex_);
   if (counts_.contains(at.ToString())) return;
-  Add(std::make_unique<Socket>(Socket::Kind::kListener, Bound(netns, at, SOCK_STREAM), at.ToString()));
-  Add(std::make_unique<Socket>(Socket::Kind::kDatagrams, Bound(netns, at, SOCK_DGRAM), at.ToString()));
+  Add(std::make_unique<Socket>(Socket::Kind::kListener, Bound(netns, at, Proto::kTcp), at.ToString()));
+  Add(std::make_unique<Socket>(Socket::Kind::kDatagrams, Bound(netns, at, Proto::kUdp), at.ToString()));
+  if (KernelHasSctp())
+    Add(std::make_unique<Socket>(Socket::Kind::kListener, Bound(netns, at, Proto::kSctp), at.ToString()));
   counts_[at.ToString()] = 0;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The servers behind Services: one thread answers on every listening socket of a lab, in whatever namespace.
-// TCP: "<own ip:port> <client ip:port>\n" on accept, then an echo of what comes. UDP: the same line followed
-// by the datagram's bytes, as one datagram.
+// TCP, and SCTP where the kernel has it: "<own ip:port> <client ip:port>\n" on accept, then an echo of what
+// comes. UDP: the same line followed by the datagram's bytes, as one datagram.
 #pragma once
 
 #include <atomic>
@@ -23,7 +23,7 @@ class EchoServer {
   EchoServer(const EchoServer&) = delete;
   EchoServer& operator=(const EchoServer&) = delete;
 
-  // Listens on TCP and UDP at `at` in `netns`. Again for the same address: nothing. Throws
+  // Listens on every protocol at `at` in `netns`. Again for the same address: nothing. Throws
   // std::runtime_error.
   void Serve(const Namespace& netns, const Target& at);
   // Closes listeners and connections of `at`, as when a pod ends.

@@ -86,7 +86,7 @@ class Lab {
   const Namespace& HomeOf(const Address& address);
   // True for any address of n1, of its pods not.
   bool IsOfN1(const Address& address);
-  // Starts an echo server at "ip:port", TCP and UDP; see EchoServer.
+  // Starts an echo server at "ip:port"; see EchoServer.
   void Serve(std::string_view at);
   EchoServer& Servers() { return servers_; }
 

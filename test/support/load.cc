@@ -18,8 +18,8 @@ void Load::Run(const Namespace& from, Proto proto, const Target& to, const Clien
     Outcome outcome;
     outcome.error = client.Connect(to);
     if (outcome.error == 0) {
-      if (proto == Proto::kTcp) outcome = client.Receive();  // the greeting
-      if (proto == Proto::kUdp || outcome.end == End::kReached) outcome = client.Ask(question);
+      if (IsStream(proto)) outcome = client.Receive();  // the greeting
+      if (!IsStream(proto) || outcome.end == End::kReached) outcome = client.Ask(question);
     }
     if (outcome.payload == question) {
       ++requests_;

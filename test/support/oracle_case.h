@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One case of test/oracle/cases as data: a cluster, states of its objects, and what must hold in each. The
-// format is described in test/oracle/README.md. Pure: reads files, touches no kernel.
+// One case of test/oracle/cases as data: a cluster, states of its objects, and what must hold in each, as one
+// mode has it. The format is described in test/oracle/README.md. Pure: reads files, touches no kernel.
 #pragma once
 
 #include <yaml-cpp/yaml.h>
@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "test/support/mode.h"
+
 namespace fairlead::test {
 
 struct OracleFlow {
@@ -19,15 +21,13 @@ struct OracleFlow {
   enum class Expect { kBackends, kReject, kDrop, kPassthrough };
 
   std::string name;
+  std::string skip;  // why this mode is not judged by it; empty: it is
   From from = From::kElsewhere;
   std::string from_ip;
   uint16_t from_port = 0;    // 0: any
   std::string to, protocol;  // "172.30.0.10:80", "TCP"
   bool same_socket = false;  // one client socket through all steps
   Expect expect = Expect::kBackends;
-  // What nftables mode would do where it is stricter; ebpf mode takes the stricter (undefined port of a
-  // cluster IP).
-  bool nftables_rejects = false;
   std::vector<std::string> backends;  // ip:port
   bool masquerade = false;
   std::vector<std::string> masquerade_backends;  // masqueraded towards these whatever `masquerade` says
@@ -96,9 +96,9 @@ struct OracleCase {
 };
 
 // Throws std::runtime_error "<file>: <what>" for a case that does not read.
-OracleCase ReadOracleCase(const std::string& path);
+OracleCase ReadOracleCase(const std::string& path, Mode mode);
 // Every *.yaml of a folder, ordered by cluster, then by name.
-std::vector<OracleCase> ReadOracleCases(const std::string& folder);
+std::vector<OracleCase> ReadOracleCases(const std::string& folder, Mode mode);
 
 // A v1 List in JSON, in which a quoted scalar stays a string.
 std::string ToJsonList(const OracleObjects& objects);

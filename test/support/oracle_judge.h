@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is right and wrong of one try of an oracle flow, under the rules of ebpf mode: a client of the node
-// under test is translated at its socket, packets of all others by the packet path.
+// What is right and wrong of one try of an oracle flow. In ebpf mode a client of the node under test is
+// translated at its socket; in the other modes, and of all other clients, it is packets that are.
 #pragma once
 
 #include <chrono>
@@ -18,17 +18,16 @@ using Failure = std::optional<std::string>;
 struct OracleSeen {
   Outcome outcome;
   int packets = 0;    // to the flow's own destination, on any device of the client's namespace
-  int forwarded = 0;  // of those, from elsewhere: sent on by n1 as they came
+  int forwarded = 0;  // of those, sent on by n1 as they came
 };
 
 bool FromElsewhere(const OracleFlow& flow);
-// What `flow` comes to in ebpf mode: section 13 of the semantics has an undefined port of a cluster IP
-// rejected rather than let through.
-OracleFlow::Expect ExpectedInEbpf(const OracleFlow& flow);
+// The client is translated before there is a packet.
+bool AtSocket(const OracleFlow& flow, Mode mode);
 
 // The flow expects backends: one of them answered, by way of the Service, and saw the right source.
-Failure JudgeReached(Lab& lab, const OracleFlow& flow, const OracleSeen& seen);
+Failure JudgeReached(Lab& lab, Mode mode, const OracleFlow& flow, const OracleSeen& seen);
 // It expects anything else. Passing a node's own address means to reach the server that the runner put there.
-Failure JudgeUnreached(Lab& lab, const OracleFlow& flow, const OracleSeen& seen);
+Failure JudgeUnreached(Lab& lab, Mode mode, const OracleFlow& flow, const OracleSeen& seen);
 
 }  // namespace fairlead::test

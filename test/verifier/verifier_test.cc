@@ -39,6 +39,7 @@ struct Configuration {
   Capacities capacities;
   bool pod_devices_are_pods = false;
   fairlead::ConntrackOptions conntrack = {};
+  bool strong_order = true;  // false: as on arm64
 };
 
 Capacities Scaled(uint32_t frontends) {
@@ -57,6 +58,7 @@ const std::vector<Configuration> kConfigurations = {
     {"Smallest", {1, 2, RING_CHUNK_SLOTS, 1, 1, 1, 1}},
     {"Small", Scaled(256), true, {}},
     {"Default", {}},
+    {"WeakOrder", {}, false, {}, false},
     {"Large", Scaled(1U << 20)},
 };
 
@@ -92,8 +94,9 @@ void SetConfig(bpf_object* object, const Configuration& configuration) {
   tables.flow_sets = sizes.at(conntrack_table::kName);
   tables.hash_seed = 0x123456789abcdef0ULL;
   for (auto& key : tables.flow_keys) key = tables.hash_seed | 1;
-  const fairlead_config config = fairlead::ebpf::ProgramConfig(tables, {1, 250}, configuration.conntrack,
-                                                               configuration.pod_devices_are_pods, true);
+  fairlead_config config = fairlead::ebpf::ProgramConfig(tables, {1, 250}, configuration.conntrack,
+                                                         configuration.pod_devices_are_pods, true, true);
+  config.strong_order = configuration.strong_order;
   bpf_map* map = nullptr;
   bpf_object__for_each_map(map, object) {
     size_t size = 0;

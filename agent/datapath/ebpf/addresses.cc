@@ -39,6 +39,7 @@ Result<void> Addresses::Write(const Address& address) {
     of_.erase(it);
     return {};
   }
+  destinations_.Add(address.raw, store_);
   return frontends_.Set(key, 0, frontend{mask, 0, 0, FRONTEND_LIVE});
 }
 

@@ -4,12 +4,15 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <vector>
 
 #include "agent/base/address.h"
 #include "agent/base/error.h"
+#include "agent/datapath/ebpf/destinations.h"
 #include "agent/datapath/ebpf/frontend_table.h"
+#include "agent/datapath/ebpf/store.h"
 #include "agent/plan/plan.h"
 
 namespace fairlead::ebpf {
@@ -24,7 +27,9 @@ struct AddressUse {
 
 class Addresses {
  public:
-  explicit Addresses(FrontendTable& frontends) : frontends_(frontends) {}
+  // `destinations` gets the bit of an address before that gets a role.
+  Addresses(FrontendTable& frontends, Destinations& destinations, Store& store)
+      : frontends_(frontends), destinations_(destinations), store_(store) {}
 
   static std::vector<AddressUse> UsesOf(const plan::ServicePort& port);
   // Entries that `uses` would add to the table.
@@ -40,7 +45,14 @@ class Addresses {
   Result<void> ApplyNode(const plan::NodePlan& node);
 
   // After a restart: the entry stands, and its roles last until Prune.
-  void Restore(const Address& address, uint32_t roles) { of_[address].restored = roles; }
+  void Restore(const Address& address, uint32_t roles) {
+    destinations_.Add(address.raw, store_);
+    of_[address].restored = roles;
+  }
+  // Every address that has a role.
+  void ForEach(const std::function<void(const ip_addr&)>& visit) const {
+    for (const auto& [address, roles] : of_) visit(address.raw);
+  }
   // Of the restored roles those that service ports give.
   std::vector<AddressUse> RestoredUses(const Address& address) const;
   Result<void> Prune();
@@ -59,6 +71,8 @@ class Addresses {
   Result<void> Write(const Address& address);
 
   FrontendTable& frontends_;
+  Destinations& destinations_;
+  Store& store_;
   std::map<Address, Roles> of_;
   std::vector<Address> unused_;
 };

@@ -13,13 +13,15 @@ uint64_t FlowCounts::used() const {
   return std::accumulate(entries.begin(), entries.end(), stuck);
 }
 
-Collector::Collector(FlowTable table, const fairlead_config& config, NowTick now_tick)
-    : table_(table), config_(config), now_tick_(std::move(now_tick)) {
+Collector::Collector(FlowTable table, const fairlead_config& config, NowTick now_tick,
+                     std::optional<Refresh> refresh)
+    : table_(table), config_(config), now_tick_(std::move(now_tick)), refresh_(std::move(refresh)) {
   counts_.capacity = counting_.capacity = table_.capacity();
 }
 
 Collector::TimePoint Collector::Poll(TimePoint now) {
   if (now < next_) return next_;
+  if (!MayBeginPass()) return next_ = now + kBetweenSlices;
   auto tick = now_tick_();
   std::string error = tick ? "" : tick.error().message;
   if (!error.empty() && error != last_error_) {
@@ -43,6 +45,7 @@ FlowCounts Collector::Counts() const {
 void Collector::VisitSet(size_t set, uint32_t tick) {
   for (unsigned used = table_.Used(set), way = 0; used != 0; used >>= 1, ++way) {
     if (used % 2 == 0) continue;
+    if (refresh_) refresh_->destinations.Keep(table_.Destination({set, way}));
     const FlowTable::Glance glance = table_.Look({set, way});
     if (glance.Busy()) {
       busy_[{set, way}] = glance.sequence;
@@ -71,7 +74,24 @@ bool Collector::Over(uint32_t last_seen, uint8_t state, uint32_t tick) const {
   return idle > 0 && static_cast<uint32_t>(idle) > timeout;
 }
 
+// Before a pass the bits are cleared: after a grace period every program that set one before that has made
+// its entry, and the pass finds it.
+bool Collector::MayBeginPass() {
+  if (!refresh_ || (grace_ && *grace_)) return true;
+  if (!grace_) {
+    grace_ = std::make_shared<bool>(false);
+    refresh_->destinations.Clear();
+    refresh_->reclaimer.Retire([over = grace_] { *over = true; });
+  }
+  return false;
+}
+
 void Collector::FinishPass() {
+  if (refresh_) {
+    refresh_->roles(refresh_->destinations);
+    refresh_->destinations.Replace();
+    grace_.reset();
+  }
   {
     std::lock_guard lock(mutex_);
     counts_ = counting_;

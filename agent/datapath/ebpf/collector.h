@@ -16,11 +16,15 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "agent/base/error.h"
+#include "agent/datapath/ebpf/destinations.h"
 #include "agent/datapath/ebpf/flow_table.h"
+#include "agent/datapath/ebpf/reclaim.h"
 #include "fairlead/config.h"
 
 namespace fairlead::ebpf {
@@ -45,8 +49,17 @@ class Collector {
   static constexpr size_t kSliceSets = 256;
   static constexpr std::chrono::milliseconds kBetweenSlices{10};
 
+  // The filter in front of the packet path, whose bits a pass makes anew on its way: those of the entries
+  // that it leaves, and what `roles` keeps.
+  struct Refresh {
+    Destinations destinations;
+    Reclaimer& reclaimer;
+    std::function<void(Destinations&)> roles;
+  };
+
   // Times are those of `config`, which the programs were given.
-  Collector(FlowTable table, const fairlead_config& config, NowTick now_tick);
+  Collector(FlowTable table, const fairlead_config& config, NowTick now_tick,
+            std::optional<Refresh> refresh = std::nullopt);
 
   // Looks at the next slice if one is due. When to call again.
   TimePoint Poll(TimePoint now);
@@ -57,6 +70,7 @@ class Collector {
   void VisitSet(size_t set, uint32_t tick);
   bool Collect(FlowTable::Place place, uint32_t tick);
   bool Over(uint32_t last_seen, uint8_t state, uint32_t tick) const;
+  bool MayBeginPass();
   void FinishPass();
   std::chrono::seconds PauseAfterPass() const;
 
@@ -66,6 +80,8 @@ class Collector {
   FlowTable table_;
   fairlead_config config_;
   NowTick now_tick_;
+  std::optional<Refresh> refresh_;
+  std::shared_ptr<bool> grace_;  // since the bits were cleared: under way, over; null: not yet cleared
   TimePoint next_{};
   size_t set_ = 0;  // where the pass under way has got to
   FlowCounts counting_;

@@ -43,32 +43,42 @@ Result<std::unique_ptr<EbpfDatapath>> EbpfDatapath::Open(const EbpfOptions& opti
   self->sweeper_ = std::make_unique<Sweeper>(*self->kernel_, options.netns_dirs);
   auto programs = self->kernel_->packet_programs();
   if (!programs) return std::unexpected(programs.error());
-  auto path = PacketPath::Open(
-      options.devices,
-      {self->kernel_->pins(), std::move(*programs), *self->kernel_->tables().devices,
-       [flows = self->kernel_->tables().conntrack] { return FlowTable(flows, {}).Devices(); },
-       load::Tcx().has_value()});
+  auto path = PacketPath::Open(options.devices, {self->kernel_->pins(),
+                                                 std::move(*programs),
+                                                 *self->kernel_->tables().devices,
+                                                 [flows = self->kernel_->tables().conntrack] {
+                                                   return FlowTable(flows, {}).Devices();
+                                                 },
+                                                 load::Tcx().has_value(),
+                                                 {},
+                                                 options.kernel.leave_established});
   if (!path) return std::unexpected(path.error());
   self->path_ = std::move(*path);
-  if (auto kept = self->KeepFlows(options.nodeport_range); !kept) return std::unexpected(kept.error());
+  self->leaves_established_ = options.kernel.leave_established;
+  if (auto kept = self->KeepFlows(options); !kept) return std::unexpected(kept.error());
   if (auto taken = self->TakeOver(); !taken) return std::unexpected(taken.error());
   return self;
 }
 
 // What the agent does for the flows: ends those that are over, and says which source ports new ones may have.
-Result<void> EbpfDatapath::KeepFlows(const std::string& nodeport_range) {
+Result<void> EbpfDatapath::KeepFlows(const EbpfOptions& options) {
   auto clock = Clock::Open();
   if (!clock) return std::unexpected(clock.error());
   clock_ = std::make_unique<Clock>(std::move(*clock));
-  auto range = ParsePortRange(nodeport_range);
+  auto range = ParsePortRange(options.nodeport_range);
   if (!range) return std::unexpected(std::move(range.error()).In("serviceNodePortRange"));
   const Tables& tables = kernel_->tables();
   const fairlead_config& config = kernel_->config();
   FlowKeys keys;
   std::copy(std::begin(config.flow_keys), std::end(config.flow_keys), keys.begin());
-  collector_ = std::make_unique<Collector>(FlowTable(tables.conntrack, keys), config,
-                                           [this] { return clock_->NowTick(kernel_->config().tick_shift); });
-  nat_ports_ = std::make_unique<NatPorts>(tables.nat_ports, *range);
+  Collector::Refresh refresh{
+      Destinations(tables.destinations, keys), *reclaimer_, [this](Destinations& destinations) {
+        writer_->addresses().ForEach([&](const ip_addr& address) { destinations.Keep(address); });
+      }};
+  collector_ = std::make_unique<Collector>(
+      FlowTable(tables.conntrack, keys), config,
+      [this] { return clock_->NowTick(kernel_->config().tick_shift); }, std::move(refresh));
+  nat_ports_ = std::make_unique<NatPorts>(tables.nat_ports, *range, options.read_host);
   return {};
 }
 
@@ -88,6 +98,11 @@ Result<void> EbpfDatapath::TakeOver() {
 }
 
 EbpfDatapath::~EbpfDatapath() = default;
+
+void EbpfDatapath::EndLeaving() {
+  leaves_established_ = false;
+  path_->EndLeaving();
+}
 
 std::vector<datapath::Failure> EbpfDatapath::Apply(std::span<const plan::Change> changes) {
   bool udp = std::any_of(changes.begin(), changes.end(), [](const plan::Change& change) {

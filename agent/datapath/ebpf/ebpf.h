@@ -24,6 +24,7 @@ struct EbpfOptions {
   DeviceOptions devices;
   std::vector<std::string> netns_dirs;
   std::string nodeport_range;
+  NatPorts::ReadHost read_host = ReadHostPorts;
 
   static EbpfOptions From(const Options& options);
 };
@@ -46,12 +47,17 @@ class EbpfDatapath : public datapath::Datapath {
   uint64_t BytesWritten() const override;
   datapath::FlowReadings Flows() const override;
 
+  // Whether connections of an earlier proxy are left to the stack, and that none of them is left. Not taken
+  // back: whoever translates beside us later begins connections that are none of ours.
+  bool leaves_established() const { return leaves_established_; }
+  void EndLeaving();
+
   uint64_t sockets_closed() const { return sweeper_->closed(); }
   const Kernel& kernel() const { return *kernel_; }
 
  private:
   EbpfDatapath() = default;
-  Result<void> KeepFlows(const std::string& nodeport_range);
+  Result<void> KeepFlows(const EbpfOptions& options);
   Result<void> TakeOver();
 
   std::unique_ptr<Kernel> kernel_;
@@ -63,6 +69,7 @@ class EbpfDatapath : public datapath::Datapath {
   std::unique_ptr<Clock> clock_;
   std::unique_ptr<Collector> collector_;
   std::unique_ptr<NatPorts> nat_ports_;
+  bool leaves_established_ = false;
   bool committed_ = false;
 };
 

@@ -21,6 +21,14 @@ using FlowKeys = std::array<uint64_t, 6>;  // schema.flow_keys
 // Of enum flow_state: "established", "half_closed"; "unknown" for what is none.
 std::string_view FlowStateName(uint8_t state);
 
+// The table's two arrays, of the same number of elements: a power of two. Does not own.
+struct FlowSets {
+  std::span<flow_set> entries;
+  std::span<flow_tags> tags;
+
+  size_t size() const { return entries.size(); }
+};
+
 class FlowTable {
  public:
   struct Place {
@@ -42,7 +50,7 @@ class FlowTable {
   };
 
   FlowTable() = default;
-  FlowTable(std::span<flow_set> sets, const FlowKeys& keys) : sets_(sets), keys_(keys) {}
+  FlowTable(FlowSets sets, const FlowKeys& keys) : sets_(sets), keys_(keys) {}
 
   size_t sets() const { return sets_.size(); }
   size_t capacity() const { return sets_.size() * FLOW_WAYS; }
@@ -50,6 +58,8 @@ class FlowTable {
   // Bit i: way i of the set is in use or being written.
   unsigned Used(size_t set) const;
   Glance Look(Place place) const;
+  // Of the entry's key; of an entry that is being written perhaps of two keys.
+  ip_addr Destination(Place place) const;
   // Nothing for a free entry, and for one that is being written all the time.
   std::optional<Entry> Read(Place place) const;
   std::optional<Entry> Find(const flow_key& key) const;
@@ -66,7 +76,7 @@ class FlowTable {
   static flow_key MateKey(const flow& of);
 
  private:
-  std::span<flow_set> sets_;
+  FlowSets sets_;
   FlowKeys keys_{};
 };
 

@@ -16,6 +16,7 @@
 #include "agent/base/log.h"
 #include "agent/datapath/ebpf/clock.h"
 #include "agent/datapath/ebpf/clsact.h"
+#include "agent/datapath/ebpf/destinations.h"
 #include "agent/datapath/ebpf/program_config.h"
 #include "agent/datapath/ebpf/verdict_counts.h"
 #include "maps/affinity.h"
@@ -85,6 +86,18 @@ void WarnAfresh(fmt::format_string<Args...> found, Args&&... args) {
       fmt::format(found, std::forward<Args>(args)...));
 }
 
+// Of each flow there is, before programs look for one.
+void AddDestinations(const Tables& tables) {
+  const FlowTable flows(tables.conntrack, tables.flow_keys);
+  Destinations destinations(tables.destinations, tables.flow_keys);
+  Store store;
+  for (size_t set = 0; set < flows.sets(); ++set) {
+    for (unsigned used = flows.Used(set), way = 0; used != 0; used >>= 1, ++way) {
+      if (used % 2 != 0) destinations.Add(flows.Destination({set, way}), store);
+    }
+  }
+}
+
 Fd Duplicate(const Fd& fd) {
   return Fd(::fcntl(fd.Get(), F_DUPFD_CLOEXEC, 0));
 }
@@ -133,8 +146,10 @@ Result<void> Kernel::Load(const KernelOptions& options) {
     auto info = GetMapInfo(fd.Get());
     if (info && info->max_entries == entries) tables_->fds.emplace(name, Duplicate(fd));
   }
-  config_ =
-      ProgramConfig(schema_, *node, options.conntrack, options.pod_devices_are_pods, options.direct_delivery);
+  // Bits are of one table's flows: those of the old programs' would not be kept.
+  if (!tables_->fds.contains(conntrack_table::kName)) tables_->fds.erase(destinations_table::kName);
+  config_ = ProgramConfig(schema_, *node, options.conntrack, options.pod_devices_are_pods,
+                          options.direct_delivery, options.leave_established);
   if (auto loaded = objects_->Load(config_, tables_->fds); !loaded) return loaded;
   if (auto mapped = tables_->Map(schema_); !mapped) return mapped;
   if (found && !adopted_) {
@@ -237,6 +252,7 @@ Result<void> Kernel::TakeOverTables() {
   if (from.size() == to.size()) return {};  // the same table
   if (size_t lost = CopyFlows(from, to, schema_); lost > 0)
     spdlog::warn("{}: {} entries found no place in the new table", conntrack_table::kName, lost);
+  AddDestinations(tables_->tables());
   return {};
 }
 

@@ -31,6 +31,9 @@ struct KernelOptions {
   ConntrackOptions conntrack;
   bool pod_devices_are_pods = false;
   bool direct_delivery = false;
+  // TCP connections to Services that no flow of ours knows may be an earlier proxy's: left to the stack,
+  // until EbpfDatapath::EndLeaving.
+  bool leave_established = false;
   bool xdp = true;  // also load the program for drivers
 };
 

@@ -103,6 +103,8 @@ struct MemoryTables {
         services(capacities.services),
         source_ranges(capacities.source_ranges),
         conntrack(FlowSetsFor(capacities.flows)),
+        conntrack_tags(conntrack.size()),
+        destinations(DESTINATION_WORDS),
         nat_ports(kNatPortWords),
         pod_cidrs(POD_CIDRS_MAX),
         devices(kDevices),
@@ -110,9 +112,22 @@ struct MemoryTables {
         source_range_capacity(capacities.source_ranges) {}
 
   Tables View() {
-    return {hash_seed,       frontends,       backends,  rings,          service_cidrs,
-            service_traffic, backend_traffic, &services, &source_ranges, source_range_capacity,
-            conntrack,       nat_ports,       pod_cidrs, &devices};
+    return {hash_seed,
+            frontends,
+            backends,
+            rings,
+            service_cidrs,
+            service_traffic,
+            backend_traffic,
+            &services,
+            &source_ranges,
+            source_range_capacity,
+            {conntrack, conntrack_tags},
+            nat_ports,
+            pod_cidrs,
+            &devices,
+            destinations,
+            FlowKeys{1, 3, 5, 7, 9, 11}};
   }
 
   // Slots of the frontend table for a capacity: a power of two, a quarter full at most.
@@ -141,6 +156,8 @@ struct MemoryTables {
   MemoryTable<services_table> services;
   MemoryTable<source_ranges_table> source_ranges;
   std::vector<flow_set> conntrack;
+  std::vector<flow_tags> conntrack_tags;
+  std::vector<destination_word> destinations;
   std::vector<nat_port_word> nat_ports;
   std::vector<service_cidr> pod_cidrs;
   MemoryTable<devices_table> devices;

@@ -32,7 +32,8 @@ PacketPath::PacketPath(DeviceOptions options, Parts parts, DeviceWatch watch)
       watch_(std::move(watch)),
       links_(parts_.pins),
       clsact_(parts_.pins),
-      departures_(parts_.programs.pod.name, parts_.in_use, parts_.delays) {}
+      departures_(parts_.programs.pod.name, parts_.in_use, parts_.delays),
+      leaves_established_(parts_.leave_established) {}
 
 Result<std::unique_ptr<PacketPath>> PacketPath::Open(DeviceOptions options, Parts parts) {
   auto watch = DeviceWatch::Open();
@@ -67,6 +68,11 @@ Result<void> PacketPath::Commit() {
 
 void PacketPath::Prune() {
   pruned_ = true;
+  due_ = std::min(due_, earliest_);
+}
+
+void PacketPath::EndLeaving() {
+  leaves_established_ = false;
   due_ = std::min(due_, earliest_);
 }
 
@@ -197,7 +203,9 @@ void PacketPath::WriteRows(const Choice& choice) {
   if (rows_.empty()) {
     (void)parts_.devices.ForEach([&](const uint32_t& ifindex, const device& row) { rows_[ifindex] = row; });
   }
-  write(0, choice.node);
+  device node = choice.node;
+  if (!leaves_established_) node.flags |= DEVICE_NONE_EARLIER;
+  write(0, node);
   for (const auto& [ifindex, chosen] : choice.devices) write(ifindex, chosen.row);
 }
 

@@ -44,6 +44,7 @@ class PacketPath {
     Departures::InUse in_use;
     bool tcx = true;  // this kernel has it
     Departures::Delays delays = {};
+    bool leave_established = false;
   };
 
   static Result<std::unique_ptr<PacketPath>> Open(DeviceOptions options, Parts parts);
@@ -55,6 +56,9 @@ class PacketPath {
   Result<void> Commit();
   // From now on what is no longer wanted is detached, when it may be (departures.h).
   void Prune();
+
+  // No connection of an earlier proxy is left.
+  void EndLeaving();
 
   // A pass if one is due. When it wants to be called again at the latest; sooner when fd() is readable.
   Clock::time_point Poll(Clock::time_point now);
@@ -88,6 +92,7 @@ class PacketPath {
   DeviceLinks links_;
   Clsact clsact_;
   Departures departures_;
+  bool leaves_established_;
   bool committed_ = false;
   bool pruned_ = false;
   Clock::time_point due_{};                          // of the next pass

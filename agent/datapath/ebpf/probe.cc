@@ -92,13 +92,6 @@ void AddOptional(Probes& probes) {
              "packets for backends elsewhere are sent on by the driver, where it can; TC does the same");
 }
 
-void AddFacts(Probes& probes) {
-  constexpr auto kLater = "not used by this release";
-  probes.Add("nftables", false, host::Nftables(), kLater);
-  probes.Add("ipvs", false, host::Ipvs(), kLater);
-  probes.Add("iptables", false, host::Iptables(), kLater);
-}
-
 }  // namespace
 
 std::string_view OutcomeName(Outcome outcome) {
@@ -119,7 +112,6 @@ std::vector<ProbeResult> ProbeKernel(const ProbeOptions& options) {
   probes.Add("kernel", false, Result<std::string>(host::KernelRelease()), "6.1 and later are tested");
   AddRequired(probes, options);
   AddOptional(probes);
-  if (options.facts) AddFacts(probes);
   return std::move(probes).Take();
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the running kernel can do, found by trying: small programs and maps that are loaded and dropped,
-// requests that name nothing. Attaches nothing, pins nothing, mounts nothing; the kernel may load a module
-// that a request asks for.
+// What the running kernel can do for ebpf mode, found by trying: small programs and maps that are loaded and
+// dropped, requests that name nothing. Attaches nothing, pins nothing, mounts nothing; the kernel may load a
+// module that a request asks for.
 #pragma once
 
 #include <span>
@@ -29,7 +29,6 @@ struct ProbeResult {
 struct ProbeOptions {
   std::string cgroup;  // empty: root of the cgroup2 mount
   std::string bpffs_dir = "/sys/fs/bpf/fairlead";
-  bool facts = true;  // also what no decision depends on
 };
 
 // In the order in which a missing thing explains those after it. Takes some 100 ms.

@@ -3,8 +3,6 @@
 
 #include <linux/capability.h>
 #include <linux/inet_diag.h>
-#include <linux/netfilter/nf_tables.h>
-#include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
@@ -61,18 +59,6 @@ Result<uint16_t> Ask(int protocol, uint16_t type, uint16_t flags, const Body& bo
   nlmsgerr error{};
   std::memcpy(&error, answer.data() + NLMSG_HDRLEN, sizeof(error));
   return FailErrno(-error.error, "answer");
-}
-
-// Where the modules of the running kernel list `name`: "built in", "a module", or empty.
-std::string ModuleText(const std::string& name) {
-  for (const auto& [file, text] :
-       {std::pair("modules.builtin", "built in"), std::pair("modules.dep", "a module")}) {
-    std::ifstream list("/lib/modules/" + KernelRelease() + "/" + file);
-    for (std::string line; std::getline(list, line);) {
-      if (line.find("/" + name + ".ko") != std::string::npos) return text;
-    }
-  }
-  return {};
 }
 
 }  // namespace
@@ -140,33 +126,6 @@ Result<void> SockDestroy() {
   auto answer = Ask(NETLINK_SOCK_DIAG, SOCK_DESTROY, NLM_F_ACK, nobody);
   if (answer || answer.error().code == ENOENT) return {};
   return std::unexpected(answer.error());
-}
-
-Result<void> Nftables() {
-  nfgenmsg generation{AF_UNSPEC, NFNETLINK_V0, 0};
-  auto answer = Ask(NETLINK_NETFILTER, static_cast<uint16_t>(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN), 0,
-                    generation);
-  if (answer) return {};
-  return std::unexpected(answer.error());
-}
-
-Result<std::string> Ipvs() {
-  if (::access("/proc/net/ip_vs", F_OK) == 0) return std::string("in use");
-  std::string module = ModuleText("ip_vs");
-  if (!module.empty()) return module;
-  return Fail(ErrorKind::kUnsupported, "neither loaded nor listed in /lib/modules/{}", KernelRelease());
-}
-
-Result<std::string> Iptables() {
-  const char* path = ::getenv("PATH");
-  std::string folders = std::string(path ? path : "") + ":/usr/sbin:/sbin";
-  for (size_t begin = 0; begin < folders.size();) {
-    size_t end = std::min(folders.find(':', begin), folders.size());
-    std::string program = folders.substr(begin, end - begin) + "/iptables-restore";
-    if (::access(program.c_str(), X_OK) == 0) return program;
-    begin = end + 1;
-  }
-  return Fail(ErrorKind::kNotFound, "no iptables-restore in PATH");
 }
 
 }  // namespace fairlead::ebpf::host

@@ -17,9 +17,5 @@ Result<std::string> BpfFs(const std::string& dir);
 Result<std::string> KernelBtf();
 // SOCK_DESTROY of a UDP socket that does not exist.
 Result<void> SockDestroy();
-// A request to nf_tables, the IPVS family of generic netlink, and the programs of iptables.
-Result<void> Nftables();
-Result<std::string> Ipvs();
-Result<std::string> Iptables();
 
 }  // namespace fairlead::ebpf::host

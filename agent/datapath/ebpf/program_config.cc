@@ -46,7 +46,7 @@ uint32_t TickShift(uint32_t jiffies_per_s) {
 
 fairlead_config ProgramConfig(const schema& schema, const NodeConstants& node,
                               const ConntrackOptions& conntrack, bool pod_devices_are_pods,
-                              bool direct_delivery) {
+                              bool direct_delivery, bool leave_established) {
   fairlead_config config{};
   config.node_netns_cookie = node.netns_cookie;
   config.hash_seed = schema.hash_seed;
@@ -66,6 +66,10 @@ fairlead_config ProgramConfig(const schema& schema, const NodeConstants& node,
   config.idle_ticks = ticks(seconds(FLOW_IDLE_BEFORE_EVICTION_S));
   config.pod_devices_are_pods = pod_devices_are_pods;
   config.direct_delivery = direct_delivery;
+  config.leave_established = leave_established;
+#if defined(__x86_64__)
+  config.strong_order = true;
+#endif
   return config;
 }
 

@@ -19,7 +19,7 @@ struct NodeConstants {
 
 fairlead_config ProgramConfig(const schema& schema, const NodeConstants& node,
                               const ConntrackOptions& conntrack, bool pod_devices_are_pods,
-                              bool direct_delivery);
+                              bool direct_delivery, bool leave_established = false);
 
 // The largest shift whose tick is 1.1 s or less: 0.64 s at HZ 100, 1.02 at 250 and 1000, 0.85 at 300.
 uint32_t TickShift(uint32_t jiffies_per_s);

@@ -8,6 +8,8 @@
 #include <cstring>
 #include <functional>
 
+#include "fairlead/wire.h"
+
 namespace fairlead::ebpf {
 
 class Store {
@@ -29,6 +31,13 @@ class Store {
     std::memcpy(&raw, &value, sizeof(raw));
     std::atomic_ref<uint64_t>(reinterpret_cast<uint64_t&>(to)).store(raw, std::memory_order_release);
     bytes_ += sizeof(raw);
+  }
+
+  // Sets bits of a word that programs set bits of too.
+  void Or(__u64& to, uint64_t bits) {
+    Before();
+    std::atomic_ref<uint64_t>(reinterpret_cast<uint64_t&>(to)).fetch_or(bits);
+    bytes_ += sizeof(bits);
   }
 
   uint64_t bytes() const { return bytes_; }

@@ -10,9 +10,11 @@
 #include <type_traits>
 
 #include "agent/base/error.h"
+#include "agent/datapath/ebpf/flow_table.h"
 #include "maps/backends.h"
 #include "maps/conntrack.h"
 #include "maps/counters.h"
+#include "maps/destinations.h"
 #include "maps/devices.h"
 #include "maps/frontends.h"
 #include "maps/nat_ports.h"
@@ -55,10 +57,12 @@ struct Tables {
   KeyedTable<source_ranges_table>* source_ranges = nullptr;
   uint32_t source_range_capacity = 0;
 
-  std::span<flow_set> conntrack;  // a power of two
+  FlowSets conntrack;
   std::span<nat_port_word> nat_ports;
   std::span<service_cidr> pod_cidrs;
   KeyedTable<devices_table>* devices = nullptr;
+  std::span<destination_word> destinations;
+  FlowKeys flow_keys{};
 };
 
 }  // namespace fairlead::ebpf

@@ -20,8 +20,19 @@ std::map<std::string, uint32_t, std::less<>> TableSizes(const Capacities& capaci
       {affinity_table::kName, capacities.affinity},
       {source_ranges_table::kName, capacities.source_ranges},
       {conntrack_table::kName, static_cast<uint32_t>(MemoryTables::FlowSetsFor(capacities.flows))},
+      {flow_tags_table::kName, static_cast<uint32_t>(MemoryTables::FlowSetsFor(capacities.flows))},
   };
 }
+
+namespace {
+
+FlowKeys FlowKeysOf(const schema& schema) {
+  FlowKeys keys;
+  std::copy(std::begin(schema.flow_keys), std::end(schema.flow_keys), keys.begin());
+  return keys;
+}
+
+}  // namespace
 
 template <typename Table>
 Result<void> TableSet::MapOne(SharedArray<typename Table::Value>& array) {
@@ -46,6 +57,8 @@ Result<void> TableSet::Map(const schema& schema) {
   map.operator()<service_traffic_table>(service_traffic_);
   map.operator()<backend_traffic_table>(backend_traffic_);
   map.operator()<conntrack_table>(conntrack_);
+  map.operator()<flow_tags_table>(flow_tags_);
+  map.operator()<destinations_table>(destinations_);
   map.operator()<nat_ports_table>(nat_ports_);
   map.operator()<pod_cidrs_table>(pod_cidrs_);
   if (!outcome) return outcome;
@@ -64,62 +77,66 @@ Result<void> TableSet::Map(const schema& schema) {
              &services_,
              &source_ranges_,
              ranges->max_entries,
-             conntrack_.elements(),
+             {conntrack_.elements(), flow_tags_.elements()},
              nat_ports_.elements(),
              pod_cidrs_.elements(),
-             &devices_};
+             &devices_,
+             destinations_.elements(),
+             FlowKeysOf(schema)};
   return {};
 }
 
 namespace {
 
 struct Place {
-  flow_set* set = nullptr;  // null: there is none
+  flow* entry = nullptr;  // null: there is none
+  uint64_t* tags = nullptr;
   unsigned way = 0;
   bool free = true;
 };
 
 // Where this key is, else where it may go.
-Place PlaceFor(std::span<flow_set> sets, const flow_key& key, uint64_t hash) {
+Place PlaceFor(FlowSets sets, const flow_key& key, uint64_t hash) {
   const auto mask = static_cast<uint32_t>(sets.size() - 1);
   Place place;
   for (uint32_t index : {flow_first_set(hash, mask), flow_second_set(hash, mask)}) {
-    flow_set& set = sets[index];
+    auto* tags = reinterpret_cast<uint64_t*>(&sets.tags[index].tags);
     for (unsigned way = 0; way < FLOW_WAYS; ++way) {
-      const bool used = (set.tags >> (8 * way) & 0xff) != 0;
-      if (used && std::memcmp(&set.entry[way].key, &key, sizeof(key)) == 0) return {&set, way, false};
-      if (!used && place.set == nullptr) place = {&set, way, true};
+      flow& entry = sets.entries[index].entry[way];
+      const bool used = (*tags >> (8 * way) & 0xff) != 0;
+      if (used && std::memcmp(&entry.key, &key, sizeof(key)) == 0) return {&entry, tags, way, false};
+      if (!used && place.entry == nullptr) place = {&entry, tags, way, true};
     }
   }
   return place;
 }
 
 // False if there is no place. Nobody else writes `to`.
-bool Insert(std::span<flow_set> to, const flow& entry, const schema& schema) {
+bool Insert(FlowSets to, const flow& entry, const schema& schema) {
   const uint64_t hash = flow_hash(&entry.key, schema.flow_keys);
   const Place place = PlaceFor(to, entry.key, hash);
-  if (place.set == nullptr) return false;
-  flow& there = place.set->entry[place.way];
+  if (place.entry == nullptr) return false;
+  flow& there = *place.entry;
   const bool older = static_cast<int32_t>(entry.last_seen - there.last_seen) < 0;
   if (!place.free && older) return true;
   there = entry;
-  if (place.free) place.set->tags |= uint64_t{flow_tag(hash)} << (8 * place.way);
+  if (place.free) *place.tags |= uint64_t{flow_tag(hash)} << (8 * place.way);
   return true;
 }
 
 }  // namespace
 
 // An entry that is being written while it is read is left out: its flow's other half rebuilds it.
-size_t CopyFlows(std::span<const flow_set> from, std::span<flow_set> to, const schema& schema) {
+size_t CopyFlows(FlowSets from, FlowSets to, const schema& schema) {
   size_t lost = 0;
-  for (const flow_set& set : from) {
+  for (size_t set = 0; set < from.size(); ++set) {
     for (unsigned way = 0; way < FLOW_WAYS; ++way) {
-      const flow& entry = set.entry[way];
+      const flow& entry = from.entries[set].entry[way];
       uint32_t sequence = __atomic_load_n(&entry.sequence, __ATOMIC_ACQUIRE);
       flow copy = entry;
       __atomic_thread_fence(__ATOMIC_ACQUIRE);
       bool whole = sequence % 2 == 0 && __atomic_load_n(&entry.sequence, __ATOMIC_RELAXED) == sequence;
-      bool used = (set.tags >> (8 * way) & 0xff) != 0 && copy.state != FLOW_FREE;
+      bool used = (from.tags[set].tags >> (8 * way) & 0xff) != 0 && copy.state != FLOW_FREE;
       if (whole && used && !Insert(to, copy, schema)) ++lost;
     }
   }

@@ -45,6 +45,8 @@ class TableSet {
   SharedArray<traffic> service_traffic_;
   SharedArray<traffic> backend_traffic_;
   SharedArray<flow_set> conntrack_;
+  SharedArray<flow_tags> flow_tags_;
+  SharedArray<destination_word> destinations_;
   SharedArray<nat_port_word> nat_ports_;
   SharedArray<service_cidr> pod_cidrs_;
   KernelTable<services_table> services_;
@@ -60,6 +62,6 @@ Result<void> CarryOver(const TableSet& from, TableSet& to);
 
 // The same for flows, where `to` is another table. May be done again, while no program writes `to`: of two
 // entries for one key the one seen last stands. How many found no place.
-size_t CopyFlows(std::span<const flow_set> from, std::span<flow_set> to, const schema& schema);
+size_t CopyFlows(FlowSets from, FlowSets to, const schema& schema);
 
 }  // namespace fairlead::ebpf

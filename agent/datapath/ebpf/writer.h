@@ -54,6 +54,9 @@ class Writer {
   // call.
   Result<void> Prune();
 
+  // The addresses that packets to Services and to NodePorts are for.
+  const Addresses& addresses() const { return addresses_; }
+
   std::vector<datapath::Usage> Usages() const;
   Store& store() { return store_; }
   const Store& store() const { return store_; }
@@ -98,6 +101,7 @@ class Writer {
   Reclaimer& reclaimer_;
   Store store_;
   FrontendTable frontends_;
+  Destinations destinations_;
   Addresses addresses_;
   CidrTable service_cidrs_;
   CidrTable pod_cidrs_;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The iptables datapath: chains FAIRLEAD-* in the tables nat and filter (mangle where needed) of iptables and
-// ip6tables, written by iptables-restore --noflush, only those that changed.
+// The iptables datapath: chains FAIRLEAD-* in the tables nat and filter of iptables and ip6tables, written
+// by iptables-restore --noflush, only those that changed.
 #pragma once
 
 #include <memory>

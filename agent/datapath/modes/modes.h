@@ -5,22 +5,20 @@
 
 #include <memory>
 #include <string>
-#include <string_view>
-#include <vector>
 
+#include "agent/base/fd.h"
 #include "agent/datapath/datapath.h"
+#include "agent/datapath/modes/mode.h"
 #include "agent/options.h"
 
 namespace fairlead::modes {
-
-enum class Mode : uint8_t { kEbpf, kNftables, kIpvs, kIptables };  // in the order auto tries them
-std::string_view ModeName(Mode mode);                              // "ebpf", ...
 
 struct Choice {
   Mode mode = Mode::kEbpf;
   std::string
       reason;  // one line for the log, /metrics: "asked for", "auto: ebpf: missing ...; nftables: ..."
   std::unique_ptr<datapath::Datapath> datapath;
+  Fd claim = Fd();  // on this network namespace (only_one.h)
 };
 
 // The mode that was asked for, or with auto the first that opens. In ebpf mode what BPF does not serve here

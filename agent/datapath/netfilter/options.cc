@@ -15,6 +15,7 @@ NetfilterOptions NetfilterOptions::From(const Options& options) {
   NetfilterOptions made;
   made.mark = 1U << options.masquerade_bit;
   made.local_traffic = LocalTraffic::From(options);
+  made.tcp_be_liberal = options.conntrack_tcp_be_liberal;
   made.sync_period = options.sync_period;
   return made;
 }

@@ -30,6 +30,7 @@ struct NetfilterOptions {
   uint32_t mark = 1U << 14;  // the bit of the packet mark that says: masquerade
   LocalTraffic local_traffic;
   Serves serves = Serves::kAll;
+  bool tcp_be_liberal = false;  // no TCP segment is invalid, so none is dropped for it (iptables mode)
   std::chrono::milliseconds sync_period{30000};  // between full level-triggered passes
 
   static NetfilterOptions From(const Options& options);

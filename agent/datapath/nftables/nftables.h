@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The nftables datapath: one table, inet fairlead, that is atomically what the plan says.
+// The nftables datapath: one table, inet fairlead, that is atomically what the plan says. Not by libnftables:
+// kernel.h says why.
 #pragma once
 
 #include <memory>

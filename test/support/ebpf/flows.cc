@@ -30,7 +30,7 @@ Endpoint EndpointOf(std::string_view text) {
 
 using AnyWord [[gnu::may_alias]] = uint64_t;
 
-std::atomic_ref<uint8_t> Tag(flow_set& set, size_t way) {
+std::atomic_ref<uint8_t> Tag(flow_tags& set, size_t way) {
   return std::atomic_ref(reinterpret_cast<uint8_t*>(&set.tags)[way]);
 }
 
@@ -107,10 +107,10 @@ bool FlowMaker::Make(const flow& entry) {
   const uint64_t hash = flow_hash(&entry.key, reinterpret_cast<const __u64*>(keys_.data()));
   const auto mask = static_cast<uint32_t>(sets_.size() - 1);
   for (uint32_t index : {flow_first_set(hash, mask), flow_second_set(hash, mask)}) {
-    flow_set& set = sets_[index];
+    flow_tags& tags = sets_.tags[index];
     for (size_t way = 0; way < FLOW_WAYS; ++way) {
-      if (Tag(set, way).load() != 0) continue;
-      flow& at = set.entry[way];
+      if (Tag(tags, way).load() != 0) continue;
+      flow& at = sets_.entries[index].entry[way];
       std::atomic_ref sequence(at.sequence);
       uint32_t before = sequence.load();
       if (before % 2 != 0 || !sequence.compare_exchange_strong(before, before + 1)) continue;
@@ -120,7 +120,7 @@ bool FlowMaker::Make(const flow& entry) {
       auto* to = reinterpret_cast<AnyWord*>(&at);
       for (size_t i = 0; i < sizeof(flow) / sizeof(AnyWord); ++i)
         __atomic_store_n(&to[i], from[i], __ATOMIC_RELAXED);
-      Tag(set, way).store(flow_tag(hash));
+      Tag(tags, way).store(flow_tag(hash));
       sequence.store(before + 2);
       return true;
     }

@@ -3,11 +3,13 @@
 //
 //   FlowOf web("203.0.113.2:40000", "198.51.100.4:80");
 //   web.To("10.180.1.11:8080").SeenAs("192.168.99.11:40000").State(FLOW_ESTABLISHED).LastSeen(100);
-//   FlowMaker(memory.conntrack, kFlowKeys).Make(web);
+//   FlowMaker(memory.View().conntrack, kFlowKeys).Make(web);
 #pragma once
 
+#include <algorithm>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "agent/datapath/ebpf/flow_table.h"
 
@@ -15,6 +17,25 @@ namespace fairlead::test {
 
 inline constexpr ebpf::FlowKeys kFlowKeys = {0x9e3779b97f4a7c15, 0xc2b2ae3d27d4eb4f, 0x165667b19e3779f9,
                                              0xd6e8feb86659fd93, 0xff51afd7ed558ccd, 0xc4ceb9fe1a85ec53};
+
+// A flow table in memory.
+class FlowMemory {
+ public:
+  explicit FlowMemory(size_t sets) : entries_(sets), tags_(sets) {}
+
+  operator ebpf::FlowSets() { return {entries_, tags_}; }
+  flow_set& operator[](size_t set) { return entries_[set]; }
+  size_t size() const { return entries_.size(); }
+  void Clear() {  // in place: tables that look at it go on
+    std::ranges::fill(entries_, flow_set{});
+    std::ranges::fill(tags_, flow_tags{});
+  }
+  const std::vector<flow_set>& entries() const { return entries_; }
+
+ private:
+  std::vector<flow_set> entries_;
+  std::vector<flow_tags> tags_;
+};
 
 // "address:port", IPv6 in brackets; TCP to 10.180.1.11:8080 on this node unless said otherwise.
 class FlowOf {
@@ -39,7 +60,7 @@ class FlowOf {
 
 class FlowMaker {
  public:
-  FlowMaker(std::span<flow_set> sets, const ebpf::FlowKeys& keys) : sets_(sets), keys_(keys) {}
+  FlowMaker(ebpf::FlowSets sets, const ebpf::FlowKeys& keys) : sets_(sets), keys_(keys) {}
 
   // False if there is no free place in the key's two sets.
   bool Make(const flow& entry);
@@ -49,7 +70,7 @@ class FlowMaker {
   static void Touch(flow_set& set, size_t way, uint32_t tick);
 
  private:
-  std::span<flow_set> sets_;
+  ebpf::FlowSets sets_;
   ebpf::FlowKeys keys_;
 };
 

@@ -60,15 +60,18 @@ fairlead_config ConfigFor(const RigOptions& options) {
   config.flow_timeout[FLOW_CLOSED] = 120;
   config.idle_ticks = FLOW_IDLE_BEFORE_EVICTION_S;
   config.direct_delivery = 1;
+#if defined(__x86_64__)
+  config.strong_order = 1;
+#endif
   if (options.configure) options.configure(config);
   return config;
 }
 
 // The flow table is in shared memory of the kernel: a test's thread alone writes it while no program runs.
-void ForEachFlow(std::span<flow_set> sets, const std::function<void(flow&)>& visit) {
-  for (flow_set& set : sets) {
+void ForEachFlow(const ebpf::FlowSets& sets, const std::function<void(flow&)>& visit) {
+  for (size_t set = 0; set < sets.size(); ++set) {
     for (unsigned way = 0; way < FLOW_WAYS; ++way) {
-      if (set.tags >> (way * 8) & 0xff) visit(set.entry[way]);
+      if (sets.tags[set].tags >> (way * 8) & 0xff) visit(sets.entries[set].entry[way]);
     }
   }
 }
@@ -156,6 +159,8 @@ struct KernelRig::Loaded {
     Map(service_cidrs, service_cidrs_table{});
     Map(pod_cidrs, pod_cidrs_table{});
     Map(conntrack, conntrack_table{});
+    Map(flow_tags, flow_tags_table{});
+    Map(destinations, destinations_table{});
     Map(nat_ports, nat_ports_table{});
     devices = ebpf::KernelTable<devices_table>(programs.MapFd("devices"));
     source_ranges = ebpf::KernelTable<source_ranges_table>(programs.MapFd("source_ranges"));
@@ -179,6 +184,8 @@ struct KernelRig::Loaded {
   ebpf::SharedArray<ring_chunk> rings;
   ebpf::SharedArray<service_cidr> service_cidrs, pod_cidrs;
   ebpf::SharedArray<flow_set> conntrack;
+  ebpf::SharedArray<::flow_tags> flow_tags;
+  ebpf::SharedArray<destination_word> destinations;
   ebpf::SharedArray<nat_port_word> nat_ports;
   ebpf::SharedArray<traffic> service_counts, backend_counts;
   ebpf::KernelTable<devices_table> devices;
@@ -218,13 +225,15 @@ KernelRig::KernelRig(const RigOptions& options)
   tables_.services = &services_;
   tables_.source_ranges = &loaded_->source_ranges;
   tables_.source_range_capacity = SmallCapacities().source_ranges;
-  tables_.conntrack = loaded_->conntrack.elements();
+  tables_.conntrack = {loaded_->conntrack.elements(), loaded_->flow_tags.elements()};
+  tables_.destinations = loaded_->destinations.elements();
   tables_.nat_ports = loaded_->nat_ports.elements();
   tables_.devices = &loaded_->devices;
   fairlead_config config = ConfigFor(options_);
   ebpf::FlowKeys keys{};
   std::copy(std::begin(config.flow_keys), std::end(config.flow_keys), keys.begin());
   flows_ = ebpf::FlowTable(tables_.conntrack, keys);
+  tables_.flow_keys = keys;
 
   reclaimer_ = std::make_unique<ebpf::Reclaimer>(grace_);
   writer_ = std::make_unique<ebpf::Writer>(tables_, *reclaimer_);
@@ -247,6 +256,8 @@ void KernelRig::Empty() {
   clear(loaded_->service_cidrs.elements());
   clear(loaded_->pod_cidrs.elements());
   clear(loaded_->conntrack.elements());
+  clear(loaded_->flow_tags.elements());
+  clear(loaded_->destinations.elements());
   clear(loaded_->nat_ports.elements());
   clear(loaded_->service_counts.elements());
   clear(loaded_->backend_counts.elements());

@@ -29,6 +29,16 @@ struct RunResult {
 
 class PacketPrograms {
  public:
+  struct Close {
+    void operator()(bpf_object* object) const { bpf_object__close(object); }
+  };
+  using Object = std::unique_ptr<bpf_object, Close>;
+  // Any of the built objects in the kernel, with tables for `capacities` and the configuration in it;
+  // `shared` gives the descriptors of tables it is to have in place of its own, or -1. Throws
+  // std::runtime_error.
+  static Object Load(const std::string& name, const Capacities& capacities, const fairlead_config& config,
+                     const std::function<int(std::string_view)>& shared);
+
   // tc_lb and xdp_lb with tables for `capacities`, the configuration in both. With `share`, over the tables
   // of those programs, as a new build replaces an old one. Throws std::runtime_error with what libbpf said.
   PacketPrograms(const PacketWorld& world, const Capacities& capacities, const fairlead_config& config,
@@ -42,14 +52,6 @@ class PacketPrograms {
   const PacketWorld& world() const { return world_; }
 
  private:
-  struct Close {
-    void operator()(bpf_object* object) const { bpf_object__close(object); }
-  };
-  using Object = std::unique_ptr<bpf_object, Close>;
-
-  Object Load(const std::string& name, const Capacities& capacities, const fairlead_config& config,
-              const std::function<int(std::string_view)>& shared);
-
   const PacketWorld& world_;
   Object tc_, xdp_;
   std::map<std::string, unsigned> ifindex_;

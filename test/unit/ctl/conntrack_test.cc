@@ -53,7 +53,7 @@ class ConntrackTest : public testing::Test {
     return request ? request->filter : FlowFilter();
   }
 
-  std::vector<flow_set> sets_ = std::vector<flow_set>(16);
+  test::FlowMemory sets_{16};
   ebpf::FlowTable table_{sets_, kFlowKeys};
   FlowMaker maker_{sets_, kFlowKeys};
   FlowOf cart_ = FlowOf("203.0.113.2:40000", "198.51.100.4:80")
@@ -91,7 +91,7 @@ TEST_F(ConntrackTest, BothDirectionsAreOneRow) {
 TEST_F(ConntrackTest, EitherHalfTellsTheSame) {
   const Flow whole = Read(Filter({.src = "203.0.113.2"})).at(0);
   for (const flow& missing : {cart_.Forward(), cart_.Reply()}) {
-    sets_.assign(sets_.size(), flow_set{});
+    sets_.Clear();
     maker_.Make(cart_);
     ASSERT_TRUE(table_.Free(table_.Find(missing.key).value(), false));
     auto rows = Read();
@@ -166,9 +166,9 @@ TEST_F(ConntrackTest, DeletingAHalfLeavesTheFlowThatOnlyHasTheKeyOfItsOther) {
 }
 
 TEST_F(ConntrackTest, ReadingChangesNothing) {
-  const std::vector<flow_set> before = sets_;
+  const std::vector<flow_set> before = sets_.entries();
   (void)Read();
-  EXPECT_EQ(std::memcmp(before.data(), sets_.data(), sets_.size() * sizeof(flow_set)), 0);
+  EXPECT_EQ(std::memcmp(before.data(), sets_.entries().data(), sets_.size() * sizeof(flow_set)), 0);
 }
 
 TEST_F(ConntrackTest, TheListIsForPeople) {

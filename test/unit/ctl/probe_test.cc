@@ -45,7 +45,6 @@ TEST(ProbeTest, ProgramsThatLoadProveEveryAbilityTheyUse) {
 TEST(ProbeTest, AMissingCgroupIsTheReason) {
   ProbeOptions options;
   options.cgroup = "/proc";
-  options.facts = false;
   auto results = ProbeKernel(options);
   auto cgroup = ByName(results).at("cgroup2");
   EXPECT_EQ(cgroup.outcome, Outcome::kNo);
@@ -56,7 +55,6 @@ TEST(ProbeTest, AMissingCgroupIsTheReason) {
 TEST(ProbeTest, ABpffsDirOutsideAnyBpffsIsAReason) {
   ProbeOptions options;
   options.bpffs_dir = "/proc/fairlead";
-  options.facts = false;
   auto results = ProbeKernel(options);
   EXPECT_EQ(ByName(results).at("bpffs").outcome, Outcome::kNo);
   EXPECT_FALSE(CanRunEbpf(results, nullptr));

@@ -201,7 +201,7 @@ TEST(RenderTest, StatusOfANodeThatIsServed) {
   snapshot.nodeport_addresses = {test::Addr("127.0.0.1"), test::Addr("192.168.99.11")};
   snapshot.service_cidrs = {test::Range("172.30.0.0/16")};
   snapshot.tables = {{"frontends", 6, 65536}, {"backends", 9, 524288}, {"source_ranges", 0, 0}};
-  EXPECT_EQ(RenderStatus(Served(), snapshot, Format::kTable),
+  EXPECT_EQ(RenderStatus(Served(), snapshot, {}, Format::kTable),
             R"(mode          ebpf
 pins          /sys/fs/bpf/fairlead (schema 1)
 agent         pid 4242, started 2026-01-02T03:04:05Z, running
@@ -231,7 +231,7 @@ TEST(RenderTest, StatusSaysWhatIsMissing) {
   status.links[0].cgroup_id = 0;
   status.links[1].ifindex = 0;
   status.missing_hooks = {"cgroup_inet4_connect", "cgroup_udp4_sendmsg"};
-  const std::string text = RenderStatus(status, {}, Format::kTable);
+  const std::string text = RenderStatus(status, {}, {}, Format::kTable);
   EXPECT_NE(text.find("agent         pid 4242, started 2026-01-02T03:04:05Z, not visible from here\n"),
             std::string::npos);
   EXPECT_NE(text.find("cgroup        not visible from here (id 1)\n"), std::string::npos);
@@ -245,7 +245,7 @@ TEST(RenderTest, StatusSaysWhatIsMissing) {
 TEST(RenderTest, StatusAsJson) {
   Snapshot snapshot;
   snapshot.tables = {{"frontends", 6, 65536}};
-  EXPECT_EQ(RenderStatus(Served(), snapshot, Format::kJson), R"({
+  EXPECT_EQ(RenderStatus(Served(), snapshot, {}, Format::kJson), R"({
   "mode": "ebpf",
   "bpffs_dir": "/sys/fs/bpf/fairlead",
   "schema_version": 1,
@@ -256,6 +256,7 @@ TEST(RenderTest, StatusAsJson) {
   "cgroup_path": "/sys/fs/cgroup",
   "complete": true,
   "missing_hooks": [],
+  "beside": [],
   "services": 0,
   "service_ports": 0,
   "frontends": 0,
@@ -324,29 +325,27 @@ using ebpf::Outcome;
 using ebpf::ProbeResult;
 
 TEST(RenderTest, CheckEndsWithTheModeAndItsReason) {
-  const ProbeResult probes[] = {{"btf", Outcome::kYes, "/sys/kernel/btf/vmlinux", "fits", true},
-                                {"ipvs", Outcome::kNo, "not loaded", "later", false}};
-  EXPECT_EQ(RenderCheck(probes, Format::kTable),
+  const modes::Survey survey{{{"btf", Outcome::kYes, "/sys/kernel/btf/vmlinux", "fits", true},
+                              {"ipvs", Outcome::kNo, "not loaded", "ipvs mode", false}},
+                             modes::Mode::kEbpf,
+                             "this node can run it"};
+  EXPECT_EQ(RenderCheck(survey, Format::kTable),
             "PROBE  RESULT  FOUND                    WHAT IT MEANS\n"
-            "btf    yes     /sys/kernel/btf/vmlinux  fits (required)\n"
-            "ipvs   no      not loaded               later\n"
+            "btf    yes     /sys/kernel/btf/vmlinux  fits (required by ebpf mode)\n"
+            "ipvs   no      not loaded               ipvs mode\n"
             "\n"
-            "auto takes ebpf: this kernel has everything it needs\n");
+            "auto takes ebpf: this node can run it\n");
 }
 
-TEST(RenderTest, CheckNamesEverythingThatIsMissing) {
-  const ProbeResult probes[] = {{"btf", Outcome::kNo, "no file", "fits", true},
-                                {"cgroup2", Outcome::kYes, "/sys/fs/cgroup", "attach", true},
-                                {"tcx", Outcome::kNo, "link: Invalid argument", "later", false},
-                                {"set_retval", Outcome::kNo, "load: Invalid argument", "errno", true}};
-  const std::string text = RenderCheck(probes, Format::kTable);
-  EXPECT_TRUE(
-      text.ends_with("\nebpf cannot run here, and this version has no other mode: missing btf (no file), "
-                     "set_retval (load: Invalid argument)\n"))
-      << text;
-  EXPECT_EQ(RenderCheck(std::span(probes, 1), Format::kJson), R"json({
+TEST(RenderTest, CheckWithoutAModeSaysWhatEachOneLacks) {
+  const modes::Survey survey{{{"btf", Outcome::kNo, "no file", "fits", true}},
+                             std::nullopt,
+                             "no mode can run on this node: ebpf: missing btf (no file)"};
+  const std::string text = RenderCheck(survey, Format::kTable);
+  EXPECT_TRUE(text.ends_with("\nno mode can run on this node: ebpf: missing btf (no file)\n")) << text;
+  EXPECT_EQ(RenderCheck(survey, Format::kJson), R"json({
   "mode": "",
-  "reason": "missing btf (no file)",
+  "reason": "no mode can run on this node: ebpf: missing btf (no file)",
   "probes": [
     {
       "name": "btf",
@@ -358,6 +357,46 @@ TEST(RenderTest, CheckNamesEverythingThatIsMissing) {
   ]
 }
 )json");
+}
+
+TEST(RenderTest, CanRunEbpfNamesEverythingThatIsMissing) {
+  const ProbeResult probes[] = {{"btf", Outcome::kNo, "no file", "fits", true},
+                                {"cgroup2", Outcome::kYes, "/sys/fs/cgroup", "attach", true},
+                                {"tcx", Outcome::kNo, "link: Invalid argument", "later", false},
+                                {"set_retval", Outcome::kNo, "load: Invalid argument", "errno", true}};
+  std::string reason;
+  EXPECT_FALSE(ebpf::CanRunEbpf(probes, &reason));
+  EXPECT_EQ(reason, "missing btf (no file), set_retval (load: Invalid argument)");
+}
+
+TEST(RenderTest, StatusNamesWhatStandsBesideEbpf) {
+  const modes::Standing standing[] = {{modes::Mode::kEbpf, "fairleadctl services"},
+                                      {modes::Mode::kNftables, "nft list table inet fairlead"}};
+  const std::string text = RenderStatus(Served(), {}, standing, Format::kTable);
+  EXPECT_NE(
+      text.find("\nbeside        nftables, for SCTP or of an earlier run (`nft list table inet fairlead`)\n"),
+      std::string::npos)
+      << text;
+  EXPECT_NE(RenderStatus(Served(), {}, standing, Format::kJson).find("\"beside\": [\n    \"nftables\"\n  ]"),
+            std::string::npos);
+}
+
+TEST(RenderTest, StatusOfAnotherModeSaysWhereToLook) {
+  const modes::Standing standing[] = {{modes::Mode::kIpvs, "ipvsadm -Ln"}};
+  EXPECT_EQ(RenderStandingStatus(standing, Format::kTable),
+            "mode          ipvs\n"
+            "look at       ipvsadm -Ln\n");
+  EXPECT_EQ(StandingText(standing), "ipvs mode serves this node: `ipvsadm -Ln` shows it");
+  EXPECT_EQ(RenderStandingStatus(standing, Format::kJson), R"({
+  "mode": "ipvs",
+  "standing": [
+    {
+      "mode": "ipvs",
+      "look": "ipvsadm -Ln"
+    }
+  ]
+}
+)");
 }
 
 TEST(RenderTest, WithoutTheRightToAskTheFirstRefusalIsTheReason) {

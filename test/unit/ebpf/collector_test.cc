@@ -53,7 +53,7 @@ struct World {
     return sets[found.place.set].entry[found.place.way];
   }
 
-  std::vector<flow_set> sets;
+  test::FlowMemory sets;
   FlowTable table{sets, kFlowKeys};
   FlowMaker maker{sets, kFlowKeys};
   uint32_t tick = kStart;

@@ -27,13 +27,13 @@ class CopyFlowsTest : public testing::Test {
     return entries;
   }
   static FlowOf Web(int port) { return {"203.0.113.2:" + std::to_string(port), "198.51.100.4:80"}; }
-  static flow& At(std::vector<flow_set>& sets, const flow_key& key) {
+  static flow& At(test::FlowMemory& sets, const flow_key& key) {
     const auto place = FlowTable(sets, kFlowKeys).Find(key).value().place;
     return sets[place.set].entry[place.way];
   }
 
   schema schema_{};
-  std::vector<flow_set> old_ = std::vector<flow_set>(64), new_ = std::vector<flow_set>(128);
+  test::FlowMemory old_{64}, new_{128};
   FlowMaker maker_{old_, kFlowKeys};
   FlowTable copied_{new_, kFlowKeys};
 };
@@ -71,7 +71,7 @@ TEST_F(CopyFlowsTest, AnEntrySeenLaterInTheNewTableStands) {
 }
 
 TEST_F(CopyFlowsTest, WhatHasNoPlaceInASmallerTableIsCounted) {
-  new_.resize(1);
+  new_ = test::FlowMemory(1);
   copied_ = FlowTable(new_, kFlowKeys);
   for (int port = 1; port <= 10; ++port) maker_.Make(Web(port));
   EXPECT_EQ(Copy(), 20u - FLOW_WAYS);

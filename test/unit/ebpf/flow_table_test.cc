@@ -28,7 +28,7 @@ class FlowTableTest : public testing::Test {
   }
   flow& At(const FlowTable::Entry& entry) { return sets_[entry.place.set].entry[entry.place.way]; }
 
-  std::vector<flow_set> sets_ = std::vector<flow_set>(64);
+  test::FlowMemory sets_{64};
   FlowTable table_{sets_, kFlowKeys};
   FlowMaker maker_{sets_, kFlowKeys};
   FlowOf web_{"203.0.113.2:40000", "198.51.100.4:80"};
@@ -140,7 +140,7 @@ TEST_F(FlowTableTest, AReadIsWholeWhileOthersMakeAndFree) {
     flow.To("10.180.1.11:" + std::to_string(20000 + i)).Ids(static_cast<uint32_t>(20000 + i), 1);
     return flow.Forward();
   };
-  std::vector<flow_set> few(8);
+  test::FlowMemory few(8);
   FlowTable table(few, kFlowKeys);
   std::vector<flow> flows;
   for (int i = 0; i < kFlows; ++i) flows.push_back(made(i));

@@ -296,6 +296,13 @@ TEST(File, WrongOnesAreRefusedWithLineFieldAndExpectation) {
        "FILE:3: conntrack.min: expected a whole number from 0 to 2147483647, got \"-1\""},
       {"featureGates: {A: 1}", "FILE:3: featureGates: A: expected true or false, got \"1\""},
       {"featureGates: [A]", "FILE:3: featureGates: expected a map of names to true or false, got a list"},
+      {"detectLocal:\n  bridgeInterface: br/0",
+       "FILE:4: detectLocal.bridgeInterface: expected a network device's name (at most 15 letters, digits "
+       "and "
+       "\"._@-\"), got \"br/0\""},
+      {"detectLocal:\n  interfaceNamePrefix: 've\"th'",
+       "FILE:4: detectLocal.interfaceNamePrefix: expected how names of network devices begin (at most 14 "
+       "letters, digits and \"._@-\", no wildcard), got \"ve\\\"th\""},
       {"mode: userspace",
        "FILE:3: mode: expected one of auto, ebpf, nftables, ipvs or iptables, got \"userspace\""},
       {"mode: ipvs\nmode: ipvs", "FILE:4: mode: is there twice"},
@@ -445,6 +452,8 @@ TEST(WriteConfig, EverySettingComesBackInEveryMode) {
   options.xdp = "off";
   options.default_algorithm = "maglev";
   options.refuse_external_ips = true;
+  options.remove_kube_proxy = false;
+  options.conntrack_tcp_be_liberal = true;
   options.capacities = {16, 64, 1024, 16, 16, 16, 64};
   options.conntrack = {.max_per_core = 0,
                        .min = 7,
@@ -455,6 +464,7 @@ TEST(WriteConfig, EverySettingComesBackInEveryMode) {
   options.pod_delivery = "direct";
   options.nodeport_range = "1-65535";
   options.netns_dirs = {"/x"};
+  options.sysctl_dir = "/y";
   for (const char* mode : {"auto", "ebpf", "nftables", "ipvs", "iptables"}) {
     options.proxy_mode = mode;
     EXPECT_EQ(ReadBack(options), options) << mode;

@@ -131,6 +131,15 @@ TEST(Flags, WrongValuesAreRefusedByName) {
        "\"10.0.0.0/8,11.0.0.0/8\""},
       {{"--nodeport-addresses=eth0"},
        "--nodeport-addresses: expected CIDRs, primary, localhost or all, got \"eth0\""},
+      {{"--pod-bridge-interface=cni0 -j ACCEPT"},
+       "--pod-bridge-interface: expected a network device's name (at most 15 letters, digits and \"._@-\"), "
+       "got \"cni0 -j ACCEPT\""},
+      {{"--pod-bridge-interface=abcdefghijklmnop"},
+       "--pod-bridge-interface: expected a network device's name (at most 15 letters, digits and \"._@-\"), "
+       "got \"abcdefghijklmnop\""},
+      {{"--pod-interface-name-prefix=veth+"},
+       "--pod-interface-name-prefix: expected how names of network devices begin (at most 14 letters, digits "
+       "and \"._@-\", no wildcard), got \"veth+\""},
       {{"--healthz-bind-address=0.0.0.0:70000"},
        "--healthz-bind-address: expected IP:port, [IPv6]:port or \"off\", got \"0.0.0.0:70000\""},
       {{"--metrics-bind-address=localhost:1"},
@@ -233,15 +242,6 @@ TEST(Flags, ThoseOfACommonDaemonSetAreAllKnown) {
   EXPECT_EQ(options->oom_score_adj, -998);
   EXPECT_EQ(options->conntrack.max_per_core, 131072U);
   EXPECT_EQ(options->warnings.size(), 5U);
-}
-
-TEST(Flags, MasqueradeAllIsSaidToChangeNothingAtTheSocket) {
-  auto ebpf = Read({"--masquerade-all"});
-  ASSERT_TRUE(ebpf);
-  EXPECT_THAT(ebpf->warnings, ElementsAre(AllOf(HasSubstr("masqueradeAll"), HasSubstr("ebpf mode"))));
-  auto iptables = Read({"--masquerade-all", "--proxy-mode=iptables"});
-  ASSERT_TRUE(iptables);
-  EXPECT_THAT(iptables->warnings, IsEmpty());
 }
 
 TEST(Flags, HelpShowsWhatHasAnEffectAndNothingElse) {

@@ -391,7 +391,10 @@ TEST(Settings, MalformedOrUnknownOnesAreReportedByServiceAndAnnotationAndHaveNoE
         {"weights", "10.180.1.11=3,", "\"\"; every weight is 1"},
         {"weights", "", "\"\"; every weight is 1"},
         {"algorithm", "fastest", "expected random or maglev, got \"fastest\"; random is used"},
-        {"colour", "red", "expected one of algorithm, weights, forwarding; it has no effect"},
+        {"colour", "red", "expected one of algorithm, weights, forwarding, ipvs-scheduler; it has no effect"},
+        {"ipvs-scheduler", "RR",
+         "expected one of rr wrr lc wlc sh dh sed nq mh lblc lblcr fo ovf, got \"RR\"; the node's "
+         "ipvs.scheduler is used"},
         {"forwarding", "tunnel", "expected nat or dsr, got \"tunnel\"; nat is used"},
         {"forwarding", "DSR", "expected nat or dsr, got \"DSR\"; nat is used"}}) {
     World world;
@@ -402,7 +405,36 @@ TEST(Settings, MalformedOrUnknownOnesAreReportedByServiceAndAnnotationAndHaveNoE
     EXPECT_EQ(world.Port(kCart).cluster[0].weight, 1);
     EXPECT_EQ(world.Port(kCart).algorithm, plan::Algorithm::kRandom);
     EXPECT_EQ(world.Port(kCart).forwarding, plan::Forwarding::kNat);
+    EXPECT_EQ(world.Port(kCart).scheduler, "");
   }
+}
+
+TEST(Settings, TheIpvsSchedulerIsTheServicesAndTheNodesWithoutAWord) {
+  World world;
+  world.Apply({Cart(), CartSlice()});
+  EXPECT_EQ(world.Port(kCart).scheduler, "");
+  EXPECT_EQ(Text(world.Apply({Cart().Setting("ipvs-scheduler", "wlc")}).problems), "");
+  EXPECT_EQ(world.Port(kCart).scheduler, "wlc");
+}
+
+TEST(Settings, WhatTheNodesDatapathDoesNotHaveIsReportedAndServedAsUsual) {
+  plan::NodeFacts facts = Facts();
+  facts.serves_maglev = facts.serves_dsr = false;
+  facts.default_algorithm = plan::Algorithm::kMaglev;
+  World world(facts);
+  EXPECT_EQ(Text(world.Apply({Cart(), CartSlice()}).problems), "")
+      << "the node's own default is not a Service's";
+  EXPECT_EQ(world.Port(kCart).algorithm, plan::Algorithm::kRandom);
+  const plan::Delta maglev = world.Apply({Cart().Setting("algorithm", "maglev")});
+  EXPECT_EQ(Text(maglev.problems),
+            "Service shop/cart: annotation fairlead.io/algorithm: maglev is served only in ebpf mode (ipvs: "
+            "fairlead.io/ipvs-scheduler: mh); random is used");
+  EXPECT_EQ(world.Port(kCart).algorithm, plan::Algorithm::kRandom);
+  const plan::Delta dsr = world.Apply({Cart().Setting("forwarding", "dsr")});
+  EXPECT_EQ(
+      Text(dsr.problems),
+      "Service shop/cart: annotation fairlead.io/forwarding: dsr is served only in ebpf mode; nat is used");
+  EXPECT_EQ(world.Port(kCart).forwarding, plan::Forwarding::kNat);
 }
 
 TEST(Settings, ForwardingIsTheServicesAndNatWithoutAWord) {

@@ -122,6 +122,63 @@ TEST(Metrics, ReadersAreAskedAtEveryExposition) {
   }
 }
 
+// What a datapath by rules reads, with a value of its own in each field.
+datapath::RuleReadings SomeRules(std::string_view datapath) {
+  datapath::RuleReadings rules;
+  rules.datapath = datapath;
+  rules.tables = {{Family::kIpv6, "nat", 120, 7}};
+  rules.failures[0] = 1;
+  rules.partial_failures[1] = 2;
+  rules.cleanup_failures[0] = 3;
+  rules.flows_deleted[1] = 4;
+  return rules;
+}
+
+TEST(Metrics, OfIptablesAreUnderKubeProxysNames) {
+  Metrics metrics;
+  metrics.AddReader([](Readings& readings) {
+    readings.rules = SomeRules("iptables");
+    readings.rules.invalid_dropped = 5;
+    readings.rules.localhost_accepted = 6;
+    readings.service_ports = {{"iptables", 9}};
+  });
+  metrics.ObserveFlowPass(Family::kIpv4, 0.003);
+  std::vector<std::string> lines = Lines(metrics.Expose());
+  for (const char* line : {
+           "kubeproxy_sync_proxy_rules_iptables_total{ip_family=\"IPv6\",table=\"nat\"} 120",
+           "kubeproxy_sync_proxy_rules_iptables_last{ip_family=\"IPv6\",table=\"nat\"} 7",
+           "kubeproxy_sync_proxy_rules_iptables_restore_failures_total{ip_family=\"IPv4\"} 1",
+           "kubeproxy_sync_proxy_rules_iptables_partial_restore_failures_total{ip_family=\"IPv6\"} 2",
+           "kubeproxy_iptables_ct_state_invalid_dropped_packets_total 5",
+           "kubeproxy_iptables_localhost_nodeports_accepted_packets_total 6",
+           "kubeproxy_conntrack_reconciler_deleted_entries_total{ip_family=\"IPv6\"} 4",
+           "kubeproxy_conntrack_reconciler_sync_duration_seconds_bucket{ip_family=\"IPv4\",le=\"0.004\"} 1",
+           "fairlead_service_ports{datapath=\"iptables\"} 9",
+       }) {
+    EXPECT_THAT(lines, Contains(line));
+  }
+}
+
+TEST(Metrics, OfNftablesNameNoIptables) {
+  Metrics metrics;
+  metrics.AddReader([](Readings& readings) { readings.rules = SomeRules("nftables"); });
+  const std::string text = metrics.Expose();
+  EXPECT_THAT(text,
+              HasSubstr("kubeproxy_sync_proxy_rules_nftables_sync_failures_total{ip_family=\"IPv4\"} 1"));
+  EXPECT_THAT(text,
+              HasSubstr("kubeproxy_sync_proxy_rules_nftables_cleanup_failures_total{ip_family=\"IPv4\"} 3"));
+  EXPECT_THAT(text, Not(HasSubstr("kubeproxy_sync_proxy_rules_iptables")));
+  EXPECT_THAT(text, Not(HasSubstr("kubeproxy_iptables")));
+}
+
+TEST(Metrics, OfRulesAreAbsentWhereThereAreNone) {
+  Metrics metrics;
+  metrics.AddReader([](Readings& readings) { readings.rules = SomeRules("ebpf"); });
+  const std::string text = metrics.Expose();
+  for (const char* part : {"nftables", "iptables", "conntrack_reconciler"})
+    EXPECT_THAT(text, Not(HasSubstr(part)));
+}
+
 TEST(Metrics, BadObjectsAreCountedBySourceWithoutLineNumbers) {
   Metrics metrics;
   metrics.CountBadObject("web.yaml:12");
