@@ -90,6 +90,8 @@ void OracleRunner::PlayStep(const OracleStep& step) {
   for (const auto& [address, port] : EndpointsOf(step.objects))
     lab_.Serve(AddressPort(*Address::Parse(address), port));
   agent_.Apply("cluster.json", ToJsonList(step.objects));
+  // What goes, goes last in ipvs mode, and a server once nobody is on it, which is looked at every 2 s.
+  if (mode_ == Mode::kIpvs && !step.name.empty()) std::this_thread::sleep_for(std::chrono::seconds(3));
   for (auto& flow : standing) {
     ++count_.entries;
     if (const Failure failure = JudgeStanding(flow))
