@@ -29,6 +29,19 @@ void ClearHostBits(ip_addr& addr, unsigned wire_bits) {
 
 }  // namespace
 
+std::span<const uint8_t> Address::Bytes() const {
+  const std::span<const uint8_t> all(raw.bytes);
+  return GetFamily() == Family::kIpv4 ? all.subspan(12) : all;
+}
+
+Address Address::FromBytes(Family family, std::span<const std::byte> bytes) {
+  const size_t size = family == Family::kIpv4 ? 4 : 16;
+  Address address;
+  if (family == Family::kIpv4) address.raw.words[2] = IP_ADDR_V4_PREFIX;
+  if (bytes.size() >= size) std::memcpy(address.raw.bytes + 16 - size, bytes.data(), size);
+  return address;
+}
+
 bool Address::IsUnspecified() const {
   if (GetFamily() == Family::kIpv4) return raw.words[3] == 0;
   return raw.halves[0] == 0 && raw.halves[1] == 0;

@@ -5,9 +5,11 @@
 #pragma once
 
 #include <compare>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -32,6 +34,11 @@ struct Address {
   bool IsUnspecified() const;  // 0.0.0.0 or ::
   bool IsLoopback() const;     // 127.0.0.0/8 or ::1
   std::string ToString() const;
+
+  // As headers and netlink attributes have it: 4 bytes or 16, network order.
+  std::span<const uint8_t> Bytes() const;
+  // From the first 4 or 16 bytes; 0.0.0.0 or :: where there are fewer.
+  static Address FromBytes(Family family, std::span<const std::byte> bytes);
 
   // Canonical text of either family ("10.0.0.1", "fd00::1"); zones, ports, leading zeros in IPv4 and
   // IPv4-mapped IPv6 text are refused (kInvalid). The message quotes the text.

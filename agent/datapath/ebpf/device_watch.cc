@@ -58,19 +58,7 @@ NetDevice DeviceFrom(const ifinfomsg& info, const std::vector<NetlinkAttribute>&
 }
 
 Address AddressFrom(int family, std::span<const std::byte> bytes) {
-  Address address;
-  if (family == AF_INET && bytes.size() >= 4) {
-    address.raw.words[2] = IP_ADDR_V4_PREFIX;
-    std::memcpy(&address.raw.words[3], bytes.data(), 4);
-  } else if (family == AF_INET6 && bytes.size() >= 16) {
-    std::memcpy(&address.raw, bytes.data(), 16);
-  }
-  return address;
-}
-
-std::span<const uint8_t> WireBytes(const Address& address) {
-  std::span<const uint8_t> bytes(address.raw.bytes);
-  return address.GetFamily() == Family::kIpv4 ? bytes.subspan(12) : bytes;
+  return Address::FromBytes(family == AF_INET ? Family::kIpv4 : Family::kIpv6, bytes);
 }
 
 // What the lookup of one destination found; an unreachable destination is an errno.
@@ -113,7 +101,7 @@ Result<Found> Lookup(Netlink& netlink, const Address& to, uint32_t flags) {
   what.rtm_dst_len = v4 ? 32 : 128;
   what.rtm_flags = flags;
   NetlinkRequest request(RTM_GETROUTE, 0, what);
-  request.Add(RTA_DST, WireBytes(to));
+  request.Add(RTA_DST, to.Bytes());
   Found found;
   auto asked = netlink.Ask(request, [&](const NetlinkMessage& message) {
     auto route = message.As<rtmsg>();
@@ -229,8 +217,7 @@ bool DeviceWatch::Drain(const std::function<bool(const Cidr&)>& concerns) {
     }
     auto route = message.As<rtmsg>();
     if (changed || !route || route->rtm_flags & RTM_F_CLONED) return;
-    Cidr prefix{{}, route->rtm_dst_len};
-    if (route->rtm_family == AF_INET) prefix.base.raw.words[2] = IP_ADDR_V4_PREFIX;
+    Cidr prefix{AddressFrom(route->rtm_family, {}), route->rtm_dst_len};
     for (const NetlinkAttribute& attribute : NetlinkAttributes(message.body, sizeof(rtmsg))) {
       if (attribute.type == RTA_DST) prefix.base = AddressFrom(route->rtm_family, attribute.value);
     }

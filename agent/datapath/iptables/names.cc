@@ -47,18 +47,6 @@ std::string ServiceChain(std::string_view kind, const plan::ServicePortKey& key,
   return HashedName(fmt::format("{}{}-", kOurs, kind), key.ToString() + std::string(more));
 }
 
-std::string_view ProtocolWord(plan::Protocol protocol) {
-  switch (protocol) {
-    case plan::Protocol::kTcp:
-      return "tcp";
-    case plan::Protocol::kUdp:
-      return "udp";
-    case plan::Protocol::kSctp:
-      return "sctp";
-  }
-  return "";
-}
-
 std::string CommentMatch(std::string_view text) {
   std::string safe(text.substr(0, kCommentLength));
   for (char& c : safe) {

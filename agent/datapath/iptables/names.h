@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "agent/datapath/netfilter/protocol.h"
 #include "agent/plan/plan.h"
 
 namespace fairlead::iptables {
@@ -35,8 +36,7 @@ bool IsOfService(std::string_view chain);
 std::string ServiceChain(std::string_view kind, const plan::ServicePortKey& key, std::string_view more = {});
 std::string HashedName(std::string_view prefix, std::string_view what);
 
-// "tcp"
-std::string_view ProtocolWord(plan::Protocol protocol);
+using netfilter::ProtocolWord;
 // -p tcp -m comment --comment "shop/cart:http" -m tcp --dport 80
 std::string PortMatch(plan::Protocol protocol, std::string_view comment, uint16_t port);
 // -m comment --comment "...". What would end the text or the line becomes '_'.

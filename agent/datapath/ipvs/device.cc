@@ -26,11 +26,6 @@ std::span<const uint8_t> Text(std::string_view text) {
   return {reinterpret_cast<const uint8_t*>(text.data()), text.size() + 1};
 }
 
-std::span<const uint8_t> WireBytes(const Address& address) {
-  const std::span<const uint8_t> bytes(address.raw.bytes);
-  return address.GetFamily() == Family::kIpv4 ? bytes.subspan(12) : bytes;
-}
-
 std::optional<Address> AddressOf(const NetlinkMessage& message, const ifaddrmsg& info) {
   std::span<const std::byte> value;
   for (const NetlinkAttribute& attribute : NetlinkAttributes(message.body, sizeof(ifaddrmsg))) {
@@ -38,15 +33,9 @@ std::optional<Address> AddressOf(const NetlinkMessage& message, const ifaddrmsg&
     if (attribute.type == IFA_LOCAL || (attribute.type == IFA_ADDRESS && value.empty()))
       value = attribute.value;
   }
-  Address address;
-  if (info.ifa_family == AF_INET && value.size() == 4) {
-    address.raw.words[2] = IP_ADDR_V4_PREFIX;
-    std::memcpy(&address.raw.words[3], value.data(), 4);
-    return address;
-  }
-  if (info.ifa_family != AF_INET6 || value.size() != 16) return std::nullopt;
-  std::memcpy(&address.raw, value.data(), 16);
-  return address;
+  if (info.ifa_family == AF_INET && value.size() == 4) return Address::FromBytes(Family::kIpv4, value);
+  if (info.ifa_family == AF_INET6 && value.size() == 16) return Address::FromBytes(Family::kIpv6, value);
+  return std::nullopt;
 }
 
 }  // namespace
@@ -151,8 +140,8 @@ Result<void> NetlinkDevice::Change(uint16_t type, const Address& address) {
   info.ifa_index = static_cast<uint32_t>(index_);
   const bool adds = type == RTM_NEWADDR;
   NetlinkRequest request(type, adds ? NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE : NLM_F_ACK, info);
-  request.Add(IFA_LOCAL, WireBytes(address));
-  request.Add(IFA_ADDRESS, WireBytes(address));
+  request.Add(IFA_LOCAL, address.Bytes());
+  request.Add(IFA_ADDRESS, address.Bytes());
   if (adds && !v4) {
     request.Add(IFA_FLAGS, Bytes(uint32_t{IFA_F_NODAD}));
     request.Add(IFA_CACHEINFO,

@@ -28,23 +28,8 @@ void PutText(NetlinkRequest& request, uint16_t type, const std::string& text) {
 // union nf_inet_addr: 16 bytes, IPv4 in the first four.
 void PutAddress(NetlinkRequest& request, uint16_t type, const Address& address) {
   uint8_t bytes[16] = {};
-  if (address.GetFamily() == Family::kIpv4) {
-    std::memcpy(bytes, address.raw.bytes + 12, 4);
-  } else {
-    std::memcpy(bytes, address.raw.bytes, 16);
-  }
+  std::ranges::copy(address.Bytes(), bytes);
   request.Add(type, bytes);
-}
-
-Address GetAddress(uint16_t family, std::span<const std::byte> bytes) {
-  Address address;
-  if (family == AF_INET && bytes.size() >= 4) {
-    address.raw.words[2] = IP_ADDR_V4_PREFIX;
-    std::memcpy(&address.raw.words[3], bytes.data(), 4);
-  } else if (family == AF_INET6 && bytes.size() >= 16) {
-    std::memcpy(&address.raw, bytes.data(), 16);
-  }
-  return address;
 }
 
 uint16_t KernelFamily(const Address& address) {
@@ -127,7 +112,7 @@ std::optional<std::pair<ServerKey, ServerOptions>> ReadServer(const NetlinkMessa
     }
   }
   if (address.empty()) return std::nullopt;
-  key.address = GetAddress(family, address);
+  key.address = Address::FromBytes(family == AF_INET ? Family::kIpv4 : Family::kIpv6, address);
   // The kernel keeps a timeout for a server without persistence too.
   if ((options.flags & IP_VS_SVC_F_PERSISTENT) == 0) options.affinity_timeout_s = 0;
   return std::pair(key, options);
@@ -167,7 +152,7 @@ ReadBackend ReadBackendOf(const ServerKey& server, const NetlinkMessage& message
         break;
     }
   }
-  read.key.address = GetAddress(family, address);
+  read.key.address = Address::FromBytes(family == AF_INET ? Family::kIpv4 : Family::kIpv6, address);
   return read;
 }
 

@@ -8,6 +8,8 @@
 
 #include <fmt/format.h>
 
+#include "agent/datapath/iptables/saved.h"
+
 namespace fairlead::modes {
 
 namespace {
@@ -56,20 +58,6 @@ struct Table {
   std::vector<Rule> rules;
 };
 
-// What follows "-j" or "-g"; in a comment, which is quoted, they are words.
-std::string_view TargetOf(std::string_view spec) {
-  bool quoted = false;
-  for (size_t i = 0; i + 3 < spec.size(); ++i) {
-    if (spec[i] == '"' && (i == 0 || spec[i - 1] != '\\')) quoted = !quoted;
-    const std::string_view word = spec.substr(i, 3);
-    const bool begins = i == 0 || spec[i - 1] == ' ';
-    if (quoted || !begins || (word != "-j " && word != "-g ")) continue;
-    const std::string_view target = spec.substr(i + 3);
-    return target.substr(0, target.find(' '));
-  }
-  return {};
-}
-
 void ReadLine(std::string_view line, std::vector<Table>& tables) {
   if (line.starts_with('*'))
     tables.push_back({.name = line.substr(1), .chains = {}, .built_in = {}, .rules = {}});
@@ -84,7 +72,7 @@ void ReadLine(std::string_view line, std::vector<Table>& tables) {
     const std::string_view rest = line.substr(3);
     const size_t space = std::min(rest.find(' '), rest.size());
     const std::string_view spec = rest.substr(std::min(space + 1, rest.size()));
-    table.rules.push_back({rest.substr(0, space), spec, TargetOf(spec)});
+    table.rules.push_back({rest.substr(0, space), spec, iptables::TargetOf(spec)});
   }
 }
 

@@ -32,14 +32,6 @@ std::span<const uint8_t> Bytes(const Number& number) {
   return {reinterpret_cast<const uint8_t*>(&number), sizeof(number)};
 }
 
-Address ToAddress(std::span<const std::byte> bytes) {
-  Address address;
-  if (bytes.size() == 4) address.raw.words[2] = IP_ADDR_V4_PREFIX;
-  if (bytes.size() <= sizeof(address.raw))
-    std::memcpy(&address.raw.bytes[sizeof(address.raw) - bytes.size()], bytes.data(), bytes.size());
-  return address;
-}
-
 struct Tuple {
   End source, destination;
   uint8_t protocol = 0;
@@ -50,7 +42,8 @@ Tuple ReadTuple(std::span<const std::byte> bytes) {
   Tuple tuple;
   const auto read_ip = [&](const NetlinkAttribute& each) {
     const bool source = each.type == CTA_IP_V4_SRC || each.type == CTA_IP_V6_SRC;
-    (source ? tuple.source : tuple.destination).address = ToAddress(each.value);
+    (source ? tuple.source : tuple.destination).address =
+        Address::FromBytes(each.value.size() == 4 ? Family::kIpv4 : Family::kIpv6, each.value);
   };
   const auto read_protocol = [&](const NetlinkAttribute& each) {
     if (each.type == CTA_PROTO_NUM) tuple.protocol = each.As<uint8_t>();
@@ -109,12 +102,7 @@ NetlinkRequest DumpRequest(const ConntrackFilter& filter) {
 }
 
 void AddAddress(NetlinkRequest& request, uint16_t v4, uint16_t v6, const Address& address) {
-  const std::span<const uint8_t> bytes(address.raw.bytes);
-  if (address.GetFamily() == Family::kIpv4) {
-    request.Add(v4, bytes.subspan(12));
-  } else {
-    request.Add(v6, bytes);
-  }
+  request.Add(address.GetFamily() == Family::kIpv4 ? v4 : v6, address.Bytes());
 }
 
 // By its tuple and id. Without a tuple the kernel would take it for the whole table.

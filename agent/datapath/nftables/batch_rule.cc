@@ -10,6 +10,7 @@
 #include <linux/netlink.h>
 
 #include <cstddef>
+#include <utility>
 
 #include "agent/datapath/nftables/batch.h"
 #include "agent/datapath/nftables/script.h"
@@ -131,12 +132,12 @@ void Batch::Add(const MapRule& rule) {
       PutTranslation(rule);
       break;
     case MapRule::Kind::kRecall:
-      PutMatch(NFT_META_L4PROTO, ProtocolNumber(rule.protocol));
+      PutMatch(NFT_META_L4PROTO, std::to_underlying(rule.protocol));
       PutLoad(NFT_PAYLOAD_NETWORK_HEADER, SourceOffset(rule.family), AddressSize(rule.family), kFirst);
       PutTranslation(rule);
       break;
     case MapRule::Kind::kRemember:
-      PutMatch(NFT_META_L4PROTO, ProtocolNumber(rule.protocol));
+      PutMatch(NFT_META_L4PROTO, std::to_underlying(rule.protocol));
       PutUpdate(rule);
       break;
   }

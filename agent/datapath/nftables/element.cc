@@ -141,30 +141,6 @@ std::string SetName(Set set, Family family) {
   return std::string(SpecOf(set).name) + (family == Family::kIpv4 ? '4' : '6');
 }
 
-uint8_t ProtocolNumber(plan::Protocol protocol) {
-  switch (protocol) {
-    case plan::Protocol::kTcp:
-      return IPPROTO_TCP;
-    case plan::Protocol::kUdp:
-      return IPPROTO_UDP;
-    case plan::Protocol::kSctp:
-      return IPPROTO_SCTP;
-  }
-  std::unreachable();
-}
-
-std::string_view ProtocolWord(plan::Protocol protocol) {
-  switch (protocol) {
-    case plan::Protocol::kTcp:
-      return "tcp";
-    case plan::Protocol::kUdp:
-      return "udp";
-    case plan::Protocol::kSctp:
-      return "sctp";
-  }
-  std::unreachable();
-}
-
 Bytes& Bytes::Add(const Address& address) {
   const size_t length = AddressSize(address.GetFamily());
   std::memcpy(&data[size], &address.raw.bytes[16 - length], length);
@@ -180,7 +156,7 @@ Bytes& Bytes::AddPort(uint16_t port) {
 }
 
 Bytes& Bytes::Add(plan::Protocol protocol) {
-  data[size] = ProtocolNumber(protocol);
+  data[size] = std::to_underlying(protocol);
   size = static_cast<uint8_t>(size + 4);
   return *this;
 }

@@ -15,6 +15,7 @@
 #include <string_view>
 
 #include "agent/base/address.h"
+#include "agent/datapath/netfilter/protocol.h"
 #include "agent/plan/plan.h"
 
 namespace fairlead::nftables {
@@ -95,7 +96,6 @@ uint64_t OwnerOf(const Element& element);
 // As nft writes it: `10.96.0.1 . tcp . 80 comment "shop/cart:http" : goto pick4-2`.
 std::string ToText(const Element& element);
 
-uint8_t ProtocolNumber(plan::Protocol protocol);
-std::string_view ProtocolWord(plan::Protocol protocol);  // "tcp"
+using netfilter::ProtocolWord;
 
 }  // namespace fairlead::nftables

@@ -5,6 +5,7 @@
 
 #include "agent/datapath/iptables/restore.h"
 #include "agent/datapath/iptables/ruleset.h"
+#include "test/support/iptables/hook_walk.h"
 
 namespace fairlead::test {
 
@@ -34,15 +35,7 @@ class Walker {
  private:
   template <typename Next>
   void Hook(const std::string& table, const std::string& chain, const RulePacket& packet, const Next& next) {
-    for (const RuleOutcome& outcome : rules_.Walk(table, chain, packet)) {
-      if (outcome.end == RuleEnd::kDropped) {
-        ends_.insert({TraceEnd::kDropped, {}, 0, false});
-      } else if (outcome.end == RuleEnd::kRejected) {
-        ends_.insert({TraceEnd::kRejected, {}, 0, false});
-      } else {
-        next(outcome.packet);
-      }
-    }
+    WalkHook(rules_, table, chain, packet, ends_, next);
   }
 
   // By a device, loopback included.

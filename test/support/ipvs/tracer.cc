@@ -10,6 +10,7 @@
 #include "agent/datapath/ipvs/render.h"
 #include "agent/datapath/ipvs/rules.h"
 #include "agent/datapath/ipvs/sets.h"
+#include "test/support/iptables/hook_walk.h"
 
 namespace fairlead::test {
 
@@ -51,15 +52,7 @@ class Walk {
  private:
   template <typename Next>
   void Hook(const std::string& table, const std::string& chain, const RulePacket& packet, const Next& next) {
-    for (const RuleOutcome& outcome : rules_.Walk(table, chain, packet)) {
-      if (outcome.end == RuleEnd::kDropped) {
-        ends_.insert({TraceEnd::kDropped, {}, 0, false});
-      } else if (outcome.end == RuleEnd::kRejected) {
-        ends_.insert({TraceEnd::kRejected, {}, 0, false});
-      } else {
-        next(outcome.packet);
-      }
-    }
+    WalkHook(rules_, table, chain, packet, ends_, next);
   }
 
   void In(const RulePacket& packet) {

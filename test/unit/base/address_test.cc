@@ -146,5 +146,15 @@ TEST(AddressPort, IPv6IsBracketed) {
   EXPECT_EQ(AddressPort(Must("fd00::1"), 65535), "[fd00::1]:65535");
 }
 
+TEST(AddressTest, BytesAreThoseOfAHeaderAndLeadBack) {
+  for (const char* text : {"192.0.2.7", "2001:db8::7"}) {
+    const Address address = *Address::Parse(text);
+    const auto bytes = std::as_bytes(address.Bytes());
+    EXPECT_EQ(bytes.size(), address.GetFamily() == Family::kIpv4 ? 4u : 16u) << text;
+    EXPECT_EQ(Address::FromBytes(address.GetFamily(), bytes), address) << text;
+    EXPECT_TRUE(Address::FromBytes(address.GetFamily(), bytes.subspan(1)).IsUnspecified()) << "too short";
+  }
+}
+
 }  // namespace
 }  // namespace fairlead
