@@ -158,7 +158,8 @@ INLINE bool is_over(const struct flow* flow) {
 }
 
 // A connection to a backend itself whose answers a flow that is over would take for its own, and give the
-// Service's address: that flow goes.
+// Service's address: that flow goes. One of the node's own is seen only as it leaves, with the port that
+// nf_conntrack may have given it: any at all, where an earlier connection has its own.
 __noinline int make_way(const struct flow_key* key) {
   if (!key) return 0;
   struct flow_key answers = *key;
@@ -194,10 +195,11 @@ INLINE enum verdict decide(packet_ctx* ctx, struct packet* p, enum program progr
   } else {
     STEP(FLOW_MISS, NULL, 0, 0);
   }
-  if (program == PROGRAM_EGRESS) return VERDICT_NOT_OURS;
-  enum verdict verdict = begin(ctx, p, program, dry, tunnel, &plan);
+  enum verdict verdict = VERDICT_NOT_OURS;
+  if (program != PROGRAM_EGRESS) verdict = begin(ctx, p, program, dry, tunnel, &plan);
   if (verdict == VERDICT_NOT_OURS && !AT_XDP && !dry && p->key.proto == IPPROTO_TCP && asks_to_connect(p))
     make_way(&p->key);
+  if (program == PROGRAM_EGRESS) return VERDICT_NOT_OURS;
   // Another CPU has just made this very flow: the packet comes in again, and goes by that.
   if (verdict == VERDICT_DROP_FLOWS_FULL && flow_find(&p->key, hash, false)) {
 #if !AT_XDP

@@ -161,10 +161,10 @@ TEST_F(ModesTest, SwitchingCostsNoRequestAndNoConnectionAndLeavesNothing) {
   };
   load("pod", Pod(), kVip);
   load("pod, IPv6", Pod(), kVip6);
-  // Of two families: the node's own ports and those that masqueraded packets have are chosen by two who know
-  // nothing of each other while the modes change, and at this rate they would meet.
-  load("node", Host(), kVip6);
+  load("node", Host(), kVip);
+  load("node, IPv6", Host(), kVip6);
   load("outside", lab_->Out(), kNodePort);
+  load("outside, IPv6", lab_->Out(), kNodePort6);
   for (const std::string mode : {"nftables", "iptables", "ebpf", "iptables", "nftables", "ebpf"}) {
     SCOPED_TRACE("to " + mode);
     Agent& agent = SwitchTo(mode);

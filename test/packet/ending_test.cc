@@ -77,6 +77,21 @@ TEST_P(DirectTest, GetsItsAnswersFromTheBackendWhereTheFlowIsOver) {
   EXPECT_EQ(rig().FlowEntries(), 0U);
 }
 
+// It is seen only as it leaves: with a source port of its own, or one that nf_conntrack gave it.
+TEST_P(EndingTest, AConnectionOfTheNodeItselfGetsItsAnswersWhereTheFlowIsOver) {
+  rig().Apply({Cart().On({who.At(who.remote, 8080)})});
+  Establish(20000);
+  rig().In(FromClient().Ack().Fin());
+  rig().In(Answer().Fin());
+  ASSERT_EQ(rig().StateOf(Answer()), "closed");
+  Packet own = Ip(who.node, who.remote).Tcp(20000, 8080).Syn();
+  ExpectPacket(rig().Egress(own).frame, own);
+  Packet answer = Answer().Syn();
+  Ran ran = rig().In(answer);
+  EXPECT_EQ(ran.Text(), "pass");
+  ExpectPacket(ran.frame, answer);
+}
+
 TEST_P(DirectTest, DoesNotEndAFlowThatGoesOn) {
   rig().In(Direct().Syn());
   EXPECT_EQ(rig().StateOf(FromClient()), "established");

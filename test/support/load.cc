@@ -25,7 +25,8 @@ void Load::Run(const Namespace& from, Proto proto, const Target& to, const Clien
       ++requests_;
     } else {
       const std::lock_guard lock(mutex_);
-      failures_.push_back(fmt::format("request {}: {}", number, outcome.ToString()));
+      failures_.push_back(fmt::format("request {} from {} to {}: {}", number, client.Local().ToString(),
+                                      client.Peer().ToString(), outcome.ToString()));
     }
   }
 }

@@ -158,9 +158,21 @@ Result<bool> HandOverEbpf(const std::string& bpffs_dir, const ConntrackOptions& 
   return cleaned;
 }
 
+// Where kube-proxy's rules stand it serves from now on, and connections go on with it. They end if that
+// cannot be: what is asked for is that nothing stays.
+Result<bool> CleanUpForGood(const Options& options) {
+  const auto kube_proxy = FindKubeProxy();
+  if (kube_proxy && !kube_proxy->empty()) {
+    auto handed = HandOverEbpf(options.bpffs_dir, options.conntrack);
+    if (handed) return handed;
+    spdlog::warn("connections of the packet path end: {}", handed.error().message);
+  }
+  return CleanUpEbpf(options.bpffs_dir);
+}
+
 using CleanUpOf = std::pair<Mode, std::function<Result<bool>()>>;
 std::vector<CleanUpOf> CleanUps(const Options& options) {
-  return {{Mode::kEbpf, [dir = options.bpffs_dir] { return CleanUpEbpf(dir); }},
+  return {{Mode::kEbpf, [options] { return CleanUpForGood(options); }},
           {Mode::kNftables, &nftables::CleanUp},
           {Mode::kIpvs, &ipvs::CleanUp},
           {Mode::kIptables, &iptables::CleanUp}};
