@@ -164,12 +164,14 @@ INLINE bool asks_to_connect(const struct packet* p) {
   return p->key.proto != IPPROTO_TCP || (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }
 
-// Whether this packet may belong to a connection that an earlier proxy of this node began.
+// Whether this packet is an earlier proxy's of this node: it may belong to a connection that that began; or
+// that serves until our programs are on every device, since answers may come in by any.
 INLINE bool may_be_earlier(const struct packet* p) {
-  if (!config.leave_established || asks_to_connect(p)) return false;
+  if (!config.leave_established) return false;
   __u32 node = 0;
   const struct device* row = bpf_map_lookup_elem(&devices, &node);
-  return !row || !(row->flags & DEVICE_NONE_EARLIER);
+  __u32 flags = row ? row->flags : 0;
+  return flags & DEVICE_EARLIER_SERVES || !(flags & DEVICE_NONE_EARLIER || asks_to_connect(p));
 }
 
 // Finds the Service and picks a backend. VERDICT_TRANSLATED, with `service` and the backend in `plan`; or how

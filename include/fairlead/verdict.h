@@ -12,7 +12,7 @@
   X(RETURNED, PASS, "an answer, given the Service's address again")                                          \
   X(ICMP_TRANSLATED, PASS, "an ICMP error about a translated packet, sent to whom it concerns")              \
   X(DECAPSULATED, PASS, "a DSR packet, taken out of its tunnel and sent to the backend here")                \
-  X(LEFT_TO_STACK, PASS, "of a connection that an earlier proxy of this node may have: left to the stack")   \
+  X(LEFT_TO_STACK, PASS, "an earlier proxy of this node may have it: left to the stack")                     \
   X(ANSWERED_PING, ANSWER, "a ping of a Service's address, answered")                                        \
   X(TOLD_TOO_BIG, ANSWER, "larger than the path to the backend allows: the sender was told (PMTU)")          \
   X(HELD_FRAGMENT, DROP, "a fragment that came before its first one: kept until that comes")                 \

@@ -160,6 +160,15 @@ TEST_P(EarlierProxyTest, WhenNoneIsLeftWhatGoesOnBeginsAFlow) {
   EXPECT_EQ(Outcome(rig().In(middle)), "sent to a backend");
 }
 
+TEST_P(EarlierProxyTest, ItServesWhatBeginsTooUntilProgramsAreOnEveryDevice) {
+  LeaveEstablished();
+  rig().SetDevice("", "", "", DEVICE_EARLIER_SERVES);
+  EXPECT_EQ(rig().In(SynTo(who.load_balancer, 80)).Text(), "pass: uplink LEFT_TO_STACK");
+  EXPECT_EQ(rig().FlowEntries(), 0U);
+  rig().SetDevice("", "", "", 0);
+  EXPECT_EQ(Outcome(rig().In(SynTo(who.load_balancer, 80))), "sent to a backend");
+}
+
 TEST_P(EarlierProxyTest, UnlessToldSoWhatGoesOnBeginsAFlow) {
   rig().Apply({Cart().On({who.At(who.remote, 8080)})});
   EXPECT_EQ(Outcome(rig().In(Ip(who.client, who.load_balancer).Tcp(20000, 80).Ack())), "sent to a backend");

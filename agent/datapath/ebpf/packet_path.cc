@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "agent/base/log.h"
 
@@ -102,6 +103,7 @@ Result<void> PacketPath::Pass(bool detach) {
   std::vector<Placement> wanted = PlacementsOn(choice, *inventory);
   WriteRows(choice);
   Place(wanted);
+  if (std::exchange(earlier_serves_, false)) WriteRows(choice);
   if (detach) {
     bool may_detach = pruned_ && to_backends.complete;
     std::set<uint32_t> kept = DetachOthers(wanted, *inventory, choice, may_detach);
@@ -138,13 +140,17 @@ std::vector<Placement> PacketPath::PlacementsOn(const Choice& choice, const Inve
       add(programs.pod, DeviceHook::kIngress);
       continue;
     }
-    add(programs.egress, DeviceHook::kEgress);  // first: an answer must not leave with the backend's address
+    add(programs.egress, DeviceHook::kEgress);
     add(programs.uplink, DeviceHook::kIngress);
     if (chosen.xdp == XdpMode::kNone || !programs.xdp || refused_.contains(ifindex)) continue;
     add(*programs.xdp, DeviceHook::kXdp);
     placements.back().mode = chosen.xdp;
     placements.back().present = inventory.at(ifindex).xdp;
   }
+  // A flow begins at an uplink: what its answers need stands before.
+  std::ranges::stable_partition(placements, [&](const Placement& placement) {
+    return placement.program == &programs.egress || placement.program == &programs.pod;
+  });
   return placements;
 }
 
@@ -202,8 +208,11 @@ void PacketPath::WriteRows(const Choice& choice) {
   };
   if (rows_.empty()) {
     (void)parts_.devices.ForEach([&](const uint32_t& ifindex, const device& row) { rows_[ifindex] = row; });
+    const bool never_placed = !rows_.contains(0) || rows_[0].flags & DEVICE_EARLIER_SERVES;
+    earlier_serves_ = leaves_established_ && never_placed;
   }
   device node = choice.node;
+  if (earlier_serves_) node.flags |= DEVICE_EARLIER_SERVES;
   if (!leaves_established_) node.flags |= DEVICE_NONE_EARLIER;
   write(0, node);
   for (const auto& [ifindex, chosen] : choice.devices) write(ifindex, chosen.row);

@@ -93,6 +93,7 @@ class PacketPath {
   Clsact clsact_;
   Departures departures_;
   bool leaves_established_;
+  bool earlier_serves_ = false;  // until every device has its programs
   bool committed_ = false;
   bool pruned_ = false;
   Clock::time_point due_{};                          // of the next pass
