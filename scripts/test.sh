@@ -95,15 +95,16 @@ judge() {
                       !/^\[/ { last = $0 }' "$log"; fi
 }
 
-# Programs on other kernels: name, kernel, seconds, program, filter. Some run nowhere else; of others a part that shows
-# that the kernel's way of doing it works too.
+# Programs on other kernels, those that take longest first: name, kernel, seconds, program, filter. Some run nowhere else,
+# or are another thing there; of others a part that shows that the kernel's way of doing it works too.
 vm_programs() {
   cat <<'LIST'
-vm-6.1-oracle-ipvs      6.1   420 oracle_ipvs      */??0_*:*basic*:*hairpin*:*sctp*
-vm-6.1-oracle-iptables  6.1   180 oracle_iptables  *basic*:*hairpin*:*affinity*:*reject*:*sctp*
+vm-6.1-oracle-ipvs      6.1  1200 oracle_ipvs      *
+vm-6.1-oracle-iptables  6.1   900 oracle_iptables  *
 vm-6.1-oracle-nftables  6.1   120 oracle_nftables  *sctp*
 vm-6.1-oracle-ebpf      6.1   120 oracle           *sctp*
-vm-6.1-ipvs             6.1   240 vm               *Ipvs*
+vm-6.1-ipvs             6.1   240 vm               *Ipvs*-IpvsHandOver*
+vm-6.1-ipvs-hand-over   6.1   420 vm               IpvsHandOver*
 vm-6.1-verifier         6.1   150 verifier         -LinksTest.*:PacketPathTest.*
 vm-6.1-netns            6.1   240 netns            ConnectTest.Keeps*:ConnectTest.Works*:NorthSouthTest.OtherNodes*:NorthSouthTest.ABackend*:NorthSouthTest.WithoutEndpoints*:MasqueradeTest.OneBackend*:CleanupTest.Leaves*
 vm-5.10-auto            5.10  120 vm               OldKernel*
@@ -112,8 +113,8 @@ LIST
 
 # run_vm NAME SERIES SECONDS PROGRAM FILTER
 run_vm() {
-  run "$1" "$(($3 + 60))" scripts/vm/run.sh -k "$2" -t "$3" -w "$logs" -- env FAIRLEAD_TEST_SLOWNESS=5 "$BUILD_DIR/test/$4" \
-    --gtest_filter="$5"
+  run "$1" "$(($3 + 60))" scripts/vm/run.sh -k "$2" -t "$3" -w "$logs" -- env TMPDIR=/dev/shm FAIRLEAD_TEST_SLOWNESS=5 \
+    "$BUILD_DIR/test/$4" --gtest_filter="$5"
 }
 
 # Runs them two at a time: a VM without KVM keeps one CPU busy. A program whose kernel cannot be had is skipped.

@@ -63,6 +63,10 @@ NetlinkRequest& NetlinkRequest::Add(uint16_t type, std::span<const uint8_t> valu
   return *this;
 }
 
+NetlinkRequest& NetlinkRequest::AddText(uint16_t type, const std::string& text) {
+  return Add(type, {reinterpret_cast<const uint8_t*>(text.c_str()), text.size() + 1});
+}
+
 NetlinkRequest& NetlinkRequest::Nest(uint16_t type, const std::function<void(NetlinkRequest&)>& fill) {
   const size_t begin = body_.size();
   nlattr header{0, static_cast<uint16_t>(type | NLA_F_NESTED)};

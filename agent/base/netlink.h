@@ -80,6 +80,13 @@ class NetlinkRequest {
     Append(&fixed, sizeof(fixed));
   }
   NetlinkRequest& Add(uint16_t type, std::span<const uint8_t> value);
+  // A number or a struct, as it is in memory.
+  template <typename Value>
+  NetlinkRequest& AddValue(uint16_t type, const Value& value) {
+    static_assert(std::is_trivially_copyable_v<Value>);
+    return Add(type, {reinterpret_cast<const uint8_t*>(&value), sizeof(value)});
+  }
+  NetlinkRequest& AddText(uint16_t type, const std::string& text);  // with its NUL
   // An attribute whose value are those that `fill` adds.
   NetlinkRequest& Nest(uint16_t type, const std::function<void(NetlinkRequest&)>& fill);
 

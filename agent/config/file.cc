@@ -125,10 +125,16 @@ Unexpected Reader::Unknown(const std::string& path, const YAML::Node& key) const
     }
     known.push_back(field.path);
   }
-  std::string_view meant = Nearest(path, known);
+  std::string hint;
+  if (const std::string_view meant = Nearest(path, known); !meant.empty())
+    hint = fmt::format(" (did you mean {}?)", meant);
+  for (const Schema& other : kSchemas) {
+    if (std::ranges::find(other.fields(), path, &Field::path) != other.fields().end() ||
+        IsSection(other, path))
+      hint = fmt::format(" (it belongs into a document of kind {})", other.kind);
+  }
   return Fail(ErrorKind::kInvalid, "{}: no such field in {}{}",
-              fmt::format("{}:{}: {}", name_, key.Mark().line + 1, Quote(path)), schema_->kind,
-              meant.empty() ? "" : fmt::format(" (did you mean {}?)", meant));
+              fmt::format("{}:{}: {}", name_, key.Mark().line + 1, Quote(path)), schema_->kind, hint);
 }
 
 Value Reader::MakeValue(const YAML::Node& node, const std::string& where) const {

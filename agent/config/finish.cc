@@ -7,6 +7,7 @@
 #include <initializer_list>
 
 #include "agent/base/address.h"
+#include "agent/config/duration.h"
 #include "agent/config/field.h"
 #include "agent/config/text.h"
 
@@ -14,10 +15,11 @@ namespace fairlead::config {
 
 namespace {
 
-// The value of the first section in force that has one. Values nobody takes are said.
+// The value of the first section in force that has one, and its place in `from`. Values nobody takes are
+// said.
 template <typename T>
 T Settle(Draft& draft, Said<T> ModeSection::* member, std::initializer_list<const ModeSection*> in_force,
-         T fallback) {
+         T fallback, std::string* from = nullptr) {
   const Said<T>* taken = nullptr;
   for (const ModeSection* section : {&draft.flags, &draft.iptables, &draft.nftables, &draft.ipvs}) {
     const Said<T>& said = section->*member;
@@ -31,6 +33,7 @@ T Settle(Draft& draft, Said<T> ModeSection::* member, std::initializer_list<cons
                  fmt::format("taken instead of {}; kube-proxy would take the file's", said.where));
     }
   }
+  if (taken != nullptr && from != nullptr) *from = taken->where;
   return taken == nullptr ? fallback : *taken->value;
 }
 
@@ -40,12 +43,13 @@ Result<void> SettleMode(Draft& draft) {
   Options& options = draft.options;
   bool ipvs = options.proxy_mode == "ipvs";
   const ModeSection* own = options.proxy_mode == "nftables" ? &draft.nftables : &draft.iptables;
-  auto period = [&](auto member, auto fallback) {
-    return ipvs ? Settle(draft, member, {&draft.ipvs}, fallback)
-                : Settle(draft, member, {&draft.flags, own}, fallback);
+  std::string period_from, min_period_from;
+  auto period = [&](auto member, auto fallback, std::string& from) {
+    return ipvs ? Settle(draft, member, {&draft.ipvs}, fallback, &from)
+                : Settle(draft, member, {&draft.flags, own}, fallback, &from);
   };
-  options.sync_period = period(&ModeSection::sync_period, options.sync_period);
-  options.min_sync_period = period(&ModeSection::min_sync_period, options.min_sync_period);
+  options.sync_period = period(&ModeSection::sync_period, options.sync_period, period_from);
+  options.min_sync_period = period(&ModeSection::min_sync_period, options.min_sync_period, min_period_from);
   options.masquerade_all = Settle(draft, &ModeSection::masquerade_all, {&draft.flags, own}, false);
   options.masquerade_bit =
       Settle(draft, &ModeSection::masquerade_bit, {&draft.flags, own}, options.masquerade_bit);
@@ -55,12 +59,12 @@ Result<void> SettleMode(Draft& draft) {
     }
   }
   if (options.sync_period.count() == 0) {
-    return Fail(ErrorKind::kInvalid, "the sync period must be more than 0");
+    return Fail(ErrorKind::kInvalid, "{}: expected a sync period of more than 0, got 0", period_from);
   }
   if (options.min_sync_period > options.sync_period) {
-    return Fail(ErrorKind::kInvalid,
-                "the minimal sync period of {} ms is longer than the sync period of {} ms",
-                options.min_sync_period.count(), options.sync_period.count());
+    return Fail(ErrorKind::kInvalid, "{}: expected at most the sync period, which is {} ({}), got {}",
+                min_period_from, FormatDuration(options.sync_period),
+                period_from.empty() ? "the default" : period_from, FormatDuration(options.min_sync_period));
   }
   return {};
 }

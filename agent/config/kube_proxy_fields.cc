@@ -8,6 +8,7 @@
 #include <set>
 
 #include "agent/base/address.h"
+#include "agent/config/duration.h"
 #include "agent/config/take.h"
 #include "agent/config/text.h"
 
@@ -96,6 +97,15 @@ Result<std::string> ReadScheduler(const Value& value) {
   auto text = AsText(value);
   if (!text || text->empty() || std::ranges::find(kSchedulers, *text) != kSchedulers.end()) return text;
   return WrongWord(*text, kSchedulers);
+}
+
+// IPVS counts in jiffies, in an int; what every kernel takes, at 1000 a second.
+Result<milliseconds> ReadIpvsTimeout(const Value& value) {
+  constexpr std::chrono::seconds kMost{2147483};
+  auto time = AsDuration(value);
+  if (!time || *time <= kMost) return time;
+  return Fail(ErrorKind::kInvalid, "expected a duration of at most {}, got {}", FormatDuration(kMost),
+              Quote(value.text));
 }
 
 Result<std::vector<std::string>> ReadCidrs(const Value& value) {
@@ -308,11 +318,11 @@ std::vector<Field> MakeFields() {
       {"ipvs.strictARP", "ipvs-strict-arp", kSwitch, "ipvs mode: arp_ignore 1, arp_announce 2",
        TakeIpvs(&IpvsOptions::strict_arp, &AsBool)},
       {"ipvs.tcpTimeout", "ipvs-tcp-timeout", kOne, "ipvs mode: idle time of TCP connections",
-       TakeIpvs(&IpvsOptions::tcp_timeout, &AsDuration)},
+       TakeIpvs(&IpvsOptions::tcp_timeout, &ReadIpvsTimeout)},
       {"ipvs.tcpFinTimeout", "ipvs-tcpfin-timeout", kOne, "ipvs mode: the same after FIN",
-       TakeIpvs(&IpvsOptions::tcp_fin_timeout, &AsDuration)},
+       TakeIpvs(&IpvsOptions::tcp_fin_timeout, &ReadIpvsTimeout)},
       {"ipvs.udpTimeout", "ipvs-udp-timeout", kOne, "ipvs mode: the same for UDP",
-       TakeIpvs(&IpvsOptions::udp_timeout, &AsDuration)},
+       TakeIpvs(&IpvsOptions::udp_timeout, &ReadIpvsTimeout)},
 
       // --- flows of ebpf mode's packet path, or nf_conntrack; an operator's 0 leaves a setting as it is
       {"conntrack.maxPerCore", "conntrack-max-per-core", kOne,

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "agent/base/log.h"
+#include "agent/ctl/agent_metrics.h"
 #include "agent/ctl/conntrack_command.h"
 #include "agent/ctl/explain_command.h"
 #include "agent/ctl/pinned.h"
@@ -20,6 +21,8 @@ namespace {
 struct Arguments {
   std::string bpffs_dir = Options().bpffs_dir;
   std::string cgroup;
+  std::string metrics_address = Options().metrics_bind_address;
+  Endpoint metrics;  // of metrics_address
   std::string output = "table";
   Format format = Format::kTable;  // of output
   Filter filter;
@@ -50,6 +53,9 @@ Result<void> Finish(Arguments& arguments) {
     return Fail(ErrorKind::kInvalid, "--output \"{}\": expected table, json or wide", arguments.output);
   }
   arguments.format = format->second;
+  auto metrics = ParseEndpoint(arguments.metrics_address, 0);
+  if (!metrics) return std::unexpected(std::move(metrics.error()).In("--metrics-address"));
+  arguments.metrics = *metrics;
   if (!arguments.explain.to.empty()) {
     auto request = ParseExplainRequest(arguments.explain);
     if (!request) return std::unexpected(request.error());
@@ -87,7 +93,9 @@ Result<std::string> AnswerUnpinned(const std::string& command, const Arguments& 
   if (error.kind != ErrorKind::kNotFound) return std::unexpected(std::move(error));
   const auto standing = modes::FindStanding(arguments.bpffs_dir);
   if (standing.empty()) return std::unexpected(std::move(error));
-  if (command == "status") return RenderStandingStatus(standing, arguments.format);
+  if (command == "status")
+    return RenderStandingStatus(standing, arguments.format, ReadWaiting(arguments.metrics));
+  if (command == "conntrack") return Fail(ErrorKind::kUnsupported, "{}", FlowsElsewhereText(standing));
   return Fail(ErrorKind::kUnsupported, "{} reads the tables of ebpf mode; {}", command,
               StandingText(standing));
 }
@@ -111,7 +119,8 @@ Result<std::string> Answer(const std::string& command, const Arguments& argument
   if (command == "backends") return RenderBackends(*snapshot, arguments.filter, arguments.format);
   auto status = pinned->ReadStatus();
   if (!status) return std::unexpected(status.error());
-  return RenderStatus(*status, *snapshot, modes::FindStanding(arguments.bpffs_dir), arguments.format);
+  return RenderStatus(*status, *snapshot, modes::FindStanding(arguments.bpffs_dir), arguments.format,
+                      ReadWaiting(arguments.metrics));
 }
 
 int Check(const Arguments& arguments) {
@@ -132,7 +141,10 @@ int Main(int argc, const char* const* argv) {
   app.fallthrough();  // the common flags may follow the command
   app.add_option("--bpffs-dir", arguments.bpffs_dir, "where the agent pins")->capture_default_str();
   app.add_option("-o,--output", arguments.output, "")->option_text("table|json|wide");
-  app.add_subcommand("status", "the agent, its hooks, and how full the tables are");
+  app.add_subcommand("status", "the agent, its hooks, and how full the tables are")
+      ->add_option("--metrics-address", arguments.metrics_address,
+                   "where the agent serves /metrics, to ask it what waits")
+      ->capture_default_str();
   AddFilter(*app.add_subcommand("services", "one line a frontend: address, backends, connections"),
             arguments);
   AddFilter(*app.add_subcommand("backends", "one line a backend of each service port"), arguments);

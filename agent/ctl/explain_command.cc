@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "agent/ctl/explain_ask.h"
+#include "agent/ctl/explain_filter.h"
 #include "agent/ctl/explanation.h"
 #include "agent/ctl/loaded_config.h"
 #include "agent/ctl/netns_cookie.h"
@@ -38,12 +39,10 @@ Result<NodeDevices> ReadDevices(const ebpf::Pins& pins) {
 }
 
 // Routes and device numbers mean something in the node's network namespace only.
-Result<void> CheckNamespace(const ebpf::Pins& pins, const Netlink& netlink) {
-  auto config = ReadLoadedConfig(pins);
-  if (!config) return std::unexpected(config.error());
+Result<void> CheckNamespace(const fairlead_config& config, const Netlink& netlink) {
   auto cookie = NetnsCookie(netlink.fd());
   if (!cookie) return std::unexpected(cookie.error());
-  if (*cookie == config->node_netns_cookie) return {};
+  if (*cookie == config.node_netns_cookie) return {};
   return Fail(ErrorKind::kNotFound, "this is not the network namespace that fairlead serves as the node");
 }
 
@@ -78,7 +77,9 @@ Result<std::string> Explain(const Pinned& pinned, const std::string& bpffs_dir, 
   const ebpf::Pins pins(bpffs_dir);
   auto netlink = Netlink::Open(NETLINK_ROUTE);
   if (!netlink) return std::unexpected(netlink.error());
-  if (auto checked = CheckNamespace(pins, *netlink); !checked) return std::unexpected(checked.error());
+  auto config = ReadLoadedConfig(pins);
+  if (!config) return std::unexpected(config.error());
+  if (auto checked = CheckNamespace(*config, *netlink); !checked) return std::unexpected(checked.error());
   auto devices = ReadDevices(pins);
   if (!devices) return std::unexpected(devices.error());
   auto question = Place(request, *devices, *netlink);
@@ -87,7 +88,9 @@ Result<std::string> Explain(const Pinned& pinned, const std::string& bpffs_dir, 
   if (!answer) return std::unexpected(answer.error());
   auto snapshot = pinned.ReadSnapshot();
   if (!snapshot) return std::unexpected(snapshot.error());
-  return RenderExplanation({*question, *answer, std::move(*snapshot), std::move(*devices)}, format);
+  auto unseen = PassesUnseen(*question, snapshot->service_cidrs, pins, *config);
+  if (!unseen) return std::unexpected(unseen.error());
+  return RenderExplanation({*question, *answer, std::move(*snapshot), std::move(*devices), *unseen}, format);
 }
 
 }  // namespace fairlead::ctl

@@ -210,6 +210,20 @@ std::string_view StepLabel(uint32_t kind) {
   }
 }
 
+std::string UnseenWords(const Explanation& explanation) {
+  const Question& question = explanation.question;
+  const std::string who = question.protocol == kube::Protocol::kTcp
+                              ? fmt::format("neither {} nor {} has", question.to.address.ToString(),
+                                            question.from.address.ToString())
+                              : fmt::format("{} does not have", question.to.address.ToString());
+  if (!IsOurs(explanation))
+    return fmt::format("{} a bit in the table destinations: passed without a look at the tables", who);
+  return fmt::format(
+      "WRONG: {} a bit in the table destinations, so the programs pass this packet and nothing below "
+      "happens; please report it",
+      who);
+}
+
 std::string StepWords(const Explanation& explanation, size_t index) {
   const explain_step& step = explanation.Steps()[index];
   switch (step.kind) {

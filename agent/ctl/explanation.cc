@@ -121,6 +121,12 @@ std::optional<plan::ServicePortKey> ServiceOf(const Explanation& explanation) {
   return std::nullopt;
 }
 
+bool IsOurs(const Explanation& explanation) {
+  const explain_step* none = explanation.Find(EXPLAIN_STEP_NO_FRONTEND);
+  return explanation.Find(EXPLAIN_STEP_FLOW_HIT) || explanation.Find(EXPLAIN_STEP_FRONTEND) ||
+         (none && none->number[0] != 0);
+}
+
 const Backend* BackendOf(const Explanation& explanation, uint64_t id) {
   for (const Frontend& frontend : explanation.snapshot.frontends) {
     auto found = std::ranges::find(frontend.backends, id, &Backend::id);

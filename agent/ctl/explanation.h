@@ -23,6 +23,7 @@ struct Explanation {
   ::explain answer{};
   Snapshot snapshot;
   NodeDevices devices;
+  bool unseen = false;  // the real programs pass the packet without this walk (explain_filter.h)
 
   // What was recorded; a count beyond the table is no reason to read beyond it.
   std::span<const explain_step> Steps() const;
@@ -68,6 +69,11 @@ const Frontend* FrontendOf(const Explanation& explanation, const FrontendStep& s
 std::optional<plan::ServicePortKey> ServiceOf(const Explanation& explanation);
 // Where a backend of this id is, by the snapshot.
 const Backend* BackendOf(const Explanation& explanation, uint64_t id);
+
+// Whether the walk found something of ours, so that to pass the packet unseen is wrong.
+bool IsOurs(const Explanation& explanation);
+// What is to be said of a packet that passes unseen.
+std::string UnseenWords(const Explanation& explanation);
 
 // One step in words; steps after it can say more about it. Without the label.
 std::string StepWords(const Explanation& explanation, size_t index);

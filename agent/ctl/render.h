@@ -3,6 +3,8 @@
 // change.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -16,13 +18,20 @@ enum class Format { kTable, kJson, kWide };
 
 // Each returns whole lines.
 //
-// `standing`: every datapath of ours on this node, ebpf among them.
+// `standing`: every datapath of ours on this node, ebpf among them; `waiting`: service ports whose last
+// change is not in the kernel, if an agent says.
 std::string RenderStatus(const Status& status, const Snapshot& snapshot,
-                         std::span<const modes::Standing> standing, Format format);
+                         std::span<const modes::Standing> standing, Format format,
+                         std::optional<uint64_t> waiting = {});
 // Where nothing is pinned, and other datapaths stand.
-std::string RenderStandingStatus(std::span<const modes::Standing> standing, Format format);
+std::string RenderStandingStatus(std::span<const modes::Standing> standing, Format format,
+                                 std::optional<uint64_t> waiting = {});
 // "nftables mode serves this node: nft list table inet fairlead shows it"
 std::string StandingText(std::span<const modes::Standing> standing);
+// The same of flows.
+std::string FlowsElsewhereText(std::span<const modes::Standing> standing);
+// A line of status; empty where nothing waits.
+std::string WaitingText(std::optional<uint64_t> waiting);
 // One row a frontend.
 std::string RenderServices(const Snapshot& snapshot, const Filter& filter, Format format);
 // One row a service port and backend.

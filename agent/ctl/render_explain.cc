@@ -120,6 +120,8 @@ std::string ExplanationJson(const Explanation& explanation) {
   AddEndpoint(json, "from", question.from);
   AddEndpoint(json, "to", question.to);
   AddService(json, explanation);
+  json.Member("unseen", explanation.unseen);
+  if (explanation.unseen) json.Member("filter", UnseenWords(explanation));
   if (const explain_step* verdict = explanation.Find(EXPLAIN_STEP_VERDICT))
     AddVerdict(json, verdict->number[0]);
   json.BeginArray("steps");
@@ -139,8 +141,10 @@ std::string RenderExplanation(const Explanation& explanation, Format format) {
   if (format == Format::kJson) return ExplanationJson(explanation);
   std::string text;
   const auto steps = explanation.Steps();
-  for (size_t i = 0; i < steps.size(); ++i)
+  for (size_t i = 0; i < steps.size(); ++i) {
     text += fmt::format("{:<10}{}\n", StepLabel(steps[i].kind), StepWords(explanation, i));
+    if (i == 0 && explanation.unseen) text += fmt::format("{:<10}{}\n", "filter", UnseenWords(explanation));
+  }
   if (!explanation.Find(EXPLAIN_STEP_VERDICT))
     text += fmt::format("{:<10}not reached: the walk has more steps than are kept\n", "verdict");
   return text;

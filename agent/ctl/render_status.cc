@@ -63,7 +63,7 @@ std::string PlaceText(const Link& link) {
 }
 
 std::string StatusJson(const Status& status, const Snapshot& snapshot,
-                       std::span<const modes::Standing> standing) {
+                       std::span<const modes::Standing> standing, std::optional<uint64_t> waiting) {
   Totals totals = Count(snapshot);
   JsonWriter json;
   json.BeginObject()
@@ -80,8 +80,9 @@ std::string StatusJson(const Status& status, const Snapshot& snapshot,
   for (const std::string& hook : status.missing_hooks) json.Member("", hook);
   json.EndArray().BeginArray("beside");
   for (const modes::Standing& stands : Besides(standing)) json.Member("", modes::ModeName(stands.mode));
-  json.EndArray()
-      .Member("services", totals.services)
+  json.EndArray();
+  if (waiting) json.Member("pending_service_ports", *waiting);
+  json.Member("services", totals.services)
       .Member("service_ports", totals.service_ports)
       .Member("frontends", totals.frontends)
       .Member("backends", totals.backends)
@@ -123,8 +124,9 @@ std::string Joined(const List& list, Text text) {
 }  // namespace
 
 std::string RenderStatus(const Status& status, const Snapshot& snapshot,
-                         std::span<const modes::Standing> standing, Format format) {
-  if (format == Format::kJson) return StatusJson(status, snapshot, standing);
+                         std::span<const modes::Standing> standing, Format format,
+                         std::optional<uint64_t> waiting) {
+  if (format == Format::kJson) return StatusJson(status, snapshot, standing, waiting);
   Totals totals = Count(snapshot);
   std::string text;
   auto line = [&](std::string_view what, std::string_view value) {
@@ -143,6 +145,7 @@ std::string RenderStatus(const Status& status, const Snapshot& snapshot,
   for (const modes::Standing& stands : Besides(standing))
     line("beside",
          fmt::format("{}, for SCTP or of an earlier run (`{}`)", modes::ModeName(stands.mode), stands.look));
+  text += WaitingText(waiting);
   line("services", fmt::format("{} ({} ports)", totals.services, totals.service_ports));
   line("frontends", fmt::format("{}", totals.frontends));
   line("backends", fmt::format("{}", totals.backends));

@@ -21,6 +21,12 @@ struct Failure {
   Error error;
 };
 
+// A service port that the kernel refused when the whole was written. The datapath tries it again by itself.
+struct Refusal {
+  plan::ServicePortKey key;
+  Error error;
+};
+
 // How full a table is. Rows, not bytes.
 struct Usage {
   std::string_view table;
@@ -103,6 +109,10 @@ class Datapath {
   virtual std::optional<std::chrono::steady_clock::time_point> Reconcile() = 0;
   // Readable when Reconcile has something to do before that; -1: never.
   virtual int event_fd() const { return -1; }
+
+  // What Apply took and Commit, ApplyNode or Reconcile then could not write; empty once it is in the kernel.
+  // The datapath has logged it.
+  virtual std::vector<Refusal> Refused() const { return {}; }
 
   virtual std::vector<Usage> Usages() const = 0;
   virtual std::vector<VerdictCount> Verdicts() const = 0;

@@ -97,6 +97,7 @@ void Syncer::Run(int stop_fd, const std::function<void()>& on_resync) {
     }
     Sync(std::move(batch), resync);
     reconcile_at_ = datapath_.Reconcile();
+    ObserveRefusals();
     for (const datapath::FlowPass& pass : datapath_.TakeFlowPasses())
       metrics_.ObserveFlowPass(pass.family, pass.seconds);
   }
@@ -285,8 +286,9 @@ void Syncer::CommitOnce() {
   TryAgainUnless(committed);
   if (!committed) return;
   committed_ = true;
+  const size_t planned = planner_.plan().size();
   spdlog::info("programmed: {} mode serves {} service ports", datapath_.Name(),
-               planner_.plan().size() - pending_.size());
+               planned - std::min(planned, CountWaiting().service_ports));
 }
 
 // What an earlier run left and nobody names any more goes, when the sources know everything there is.
@@ -326,15 +328,6 @@ void Syncer::Observe(const Batch& batch, Clock::time_point began, bool full) {
   }
   metrics_.service_changes.Increment(static_cast<double>(batch.services));
   metrics_.endpoint_changes.Increment(static_cast<double>(batch.slices));
-  bool pending[2] = {};
-  // A service that does not fit, makes no sense or asks for what this node has not waits for somebody to act;
-  // it is no sign that the agent is late.
-  for (const auto& [key, change] : pending_) {
-    if (change.kind == ErrorKind::kExhausted || change.kind == ErrorKind::kInvalid ||
-        change.kind == ErrorKind::kUnsupported)
-      continue;
-    pending[key.family == Family::kIpv6] = true;
-  }
   for (Family family : {Family::kIpv4, Family::kIpv6}) {
     auto& of = metrics_.Of(family);
     of.sync.Observe(Seconds(now - began));
@@ -343,10 +336,43 @@ void Syncer::Observe(const Batch& batch, Clock::time_point began, bool full) {
     plan::NoLocalEndpoints none = planner_.no_local_endpoints(family);
     of.no_local_internal.Set(static_cast<double>(none.internal));
     of.no_local_external.Set(static_cast<double>(none.external));
-    if (committed_ && !pending[family == Family::kIpv6]) health_.Synced(family);
   }
+  JudgeHealth();
   WarnOfFillLevels();
   Publish();
+}
+
+Syncer::Waiting Syncer::CountWaiting() const {
+  Waiting waiting;
+  const auto add = [&](const plan::ServicePortKey& key, ErrorKind kind) {
+    ++waiting.service_ports;
+    // What does not fit, makes no sense or asks for what this node has not waits for somebody to act; it is
+    // no sign that the agent is late.
+    const bool others =
+        kind == ErrorKind::kExhausted || kind == ErrorKind::kInvalid || kind == ErrorKind::kUnsupported;
+    if (!others) waiting.late[key.family == Family::kIpv6] = true;
+  };
+  for (const auto& [key, change] : pending_) add(key, change.kind);
+  for (const datapath::Refusal& refusal : datapath_.Refused()) {
+    if (!pending_.contains(refusal.key)) add(refusal.key, refusal.error.kind);
+  }
+  return waiting;
+}
+
+void Syncer::JudgeHealth() {
+  const Waiting waiting = CountWaiting();
+  for (Family family : {Family::kIpv4, Family::kIpv6}) {
+    if (committed_ && !waiting.late[family == Family::kIpv6]) health_.Synced(family);
+  }
+}
+
+// The datapath tries them again between two passes.
+void Syncer::ObserveRefusals() {
+  const bool refused = !datapath_.Refused().empty();
+  if (std::exchange(refused_, refused) || refused) {
+    JudgeHealth();
+    Publish();
+  }
 }
 
 void Syncer::WarnOfFillLevels() {
@@ -380,7 +406,7 @@ void Syncer::Publish() {
       datapath_.Name(), planner_.plan().size() - std::min<uint64_t>(elsewhere, planner_.plan().size()));
   readings.written_bytes = datapath_.BytesWritten();
   readings.write_errors = write_errors_;
-  readings.pending_writes = pending_.size();
+  readings.pending_writes = CountWaiting().service_ports;
   std::lock_guard lock(mutex_);
   readings_ = std::move(readings);
   committed_seen_ = committed_;

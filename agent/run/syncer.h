@@ -60,6 +60,12 @@ class Syncer {
     ErrorKind kind = ErrorKind::kInternal;
   };
 
+  // Service ports whose last change is not in the kernel: it is tried again here, or by the datapath.
+  struct Waiting {
+    size_t service_ports = 0;
+    bool late[2] = {};  // of IPv4, IPv6: some that waits for nobody but us
+  };
+
   void Take(Batch& batch);
   void SyncAddresses();
   bool SyncNode();
@@ -72,6 +78,9 @@ class Syncer {
   void PruneOnce();
   void SyncHealthChecks(bool again);
   void Observe(const Batch& batch, Clock::time_point began, bool full);
+  Waiting CountWaiting() const;
+  void JudgeHealth();
+  void ObserveRefusals();
   void Publish();
   void WarnOfFillLevels();
   int TimeoutMs(Clock::time_point now) const;
@@ -97,6 +106,7 @@ class Syncer {
   std::vector<Address> node_addresses_;
   std::map<plan::ServicePortKey, Pending> pending_;
   std::set<kube::ObjectName> health_checks_due_;  // services planned anew since they were last told
+  bool refused_ = false;                          // the datapath had refusals when last asked
   uint64_t write_errors_ = 0;
   Clock::time_point retry_at_{};
   std::chrono::milliseconds retry_after_;

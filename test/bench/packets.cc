@@ -19,11 +19,12 @@
 #include <vector>
 
 #include "agent/datapath/ebpf/bpf_map.h"
+#include "agent/datapath/ebpf/memory_tables.h"
 #include "agent/datapath/ebpf/table_set.h"
 #include "agent/datapath/ebpf/writer.h"
 #include "test/bench/vary.h"
 #include "test/support/ebpf/packet_programs.h"
-#include "test/support/ebpf/rig.h"
+#include "test/support/service_port.h"
 #include "vary.skel.h"
 
 namespace fairlead::bench {
@@ -173,12 +174,9 @@ class Bench {
         port.LoadBalancer(Ip(first + i), 80);
         std::vector<plan::Backend> backends;
         for (uint32_t k = 0; k < kEndpoints; ++k) {
-          plan::Backend backend;
-          backend.address = *Address::Parse(first == kFirstRemote ? fmt::format("10.180.1.{}", 10 + k)
-                                                                  : fmt::format("10.180.0.{}", 100 + k));
-          backend.port = static_cast<uint16_t>(2000 + i);
-          backend.local = first != kFirstRemote;
-          backends.push_back(backend);
+          backends.push_back(test::BackendOf(first == kFirstRemote
+                                                 ? fmt::format("10.180.1.{}:{}", 10 + k, 2000 + i)
+                                                 : fmt::format("10.180.0.{}:{} local", 100 + k, 2000 + i)));
         }
         port.On(backends);
         if (first == kFirstMaglev) port.Maglev();

@@ -4,9 +4,13 @@
 #include <gmock/gmock.h>
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 
+#include "agent/datapath/ebpf/bpf_map.h"
+#include "agent/datapath/ebpf/pins.h"
+#include "maps/destinations.h"
 #include "test/support/node_fixture.h"
 
 namespace fairlead::test {
@@ -96,6 +100,23 @@ TEST_F(ExplainTest, RefusalsSayWhy) {
   EXPECT_EQ(drop["name"].Scalar(), "cart");
   Program(Shop(), CartSlice({}));
   EXPECT_EQ(ExplainJson({kClient, kLb})["verdict"].Scalar(), "REJECT_NO_ENDPOINT");
+}
+
+TEST_F(ExplainTest, AFilterThatWronglyCallsAServiceNobodysIsToldAndTrue) {
+  Program(Shop(), CartSlice({"10.180.1.11"}));
+  EXPECT_EQ(ExplainJson({kClient, kLb})["unseen"].Scalar(), "false");
+  const Fd table = ebpf::Pins(Sandbox::Get().BpffsDir()).OpenMap(destinations_table::kName);
+  auto words = ebpf::SharedArray<destination_word>::Map(table.Get(), destinations_table::kName,
+                                                        DESTINATION_WORDS, true);
+  ASSERT_TRUE(words) << words.error().message;
+  const std::vector<destination_word> before(words->elements().begin(), words->elements().end());
+  std::ranges::fill(words->elements(), destination_word{});
+  const std::string told = Explain({kClient, kLb});
+  const Outcome happens = Connect(Outside(), Proto::kTcp, At(kLb), {.bind = Addr(kClient)});
+  std::ranges::copy(before, words->elements().begin());
+  EXPECT_THAT(told, HasSubstr("filter    WRONG: neither 198.51.100.4 nor 203.0.113.2 has a bit"));
+  EXPECT_EQ(happens.backend, "");
+  EXPECT_EQ(Connect(Outside(), Proto::kTcp, At(kLb), {.bind = Addr(kClient)}).backend, "10.180.1.11:8080");
 }
 
 TEST_F(ExplainTest, AKnownFlowIsFoundByItsPorts) {

@@ -23,7 +23,7 @@ class ConntrackTest : public PacketTest {
   }
   PortOf Elsewhere() const { return Cart().On({who.At(who.remote, 8080)}); }
   PortOf Dns() const {
-    return PortOf("shop/dns", "dns").Udp().ClusterIp(who.cluster_ip, 53).LoadBalancer(who.load_balancer, 53);
+    return PortOf("shop/dns:dns").Udp().ClusterIp(who.cluster_ip, 53).LoadBalancer(who.load_balancer, 53);
   }
   Packet Query(uint16_t sport = 20000) const {
     return Ip(who.client, who.load_balancer).Udp(sport, 53).Payload("query");
@@ -239,7 +239,7 @@ TEST_P(ConntrackTest, ALostReplyEntryIsRebuiltFromTheClientsPackets) {
 }
 
 TEST_P(ConntrackTest, ALostReplyEntryOfAPodHereIsRebuiltSoThatTheUplinkUndoesItsAnswers) {
-  rig().Apply({Cart().ExternalLocal().LocalOn({who.At(who.pod, 8080) + " local"})});
+  rig().Apply({Cart().ExternalLocal().LocalOn({who.At(who.pod, 8080)})});
   Packet answer = Ip(who.pod, who.client).Tcp(8080, 20000).Ack().Link(kNodeMac, kGatewayMac);
   rig().In(FromClient().Syn());
   rig().Egress(Packet(answer).Syn());

@@ -55,7 +55,7 @@ class DirectTest : public EndingTest {
   void SetUp() override {
     PacketTest::SetUp();
     if (IsSkipped()) return;
-    rig().Apply({Cart().LocalOn({who.At(who.pod, 8080) + " local"}).ExternalLocal()});
+    rig().Apply({Cart().LocalOn({who.At(who.pod, 8080)}).ExternalLocal()});
     rig().In(FromClient().Syn());
     ASSERT_EQ(Outcome(rig().Egress(AnswerOut().Syn())), "passed to the client");
     rig().In(FromClient().Ack());

@@ -84,7 +84,7 @@ TEST_P(FilterTest, AConnectionThatOutlivesItsServiceKeepsItsBitInBothDirections)
 
 // The answer's entry is for the client's own address, which has no role.
 TEST_P(FilterTest, AnAnswerToAClientThatTheBackendSeesIsUndoneOnItsWayOut) {
-  rig().Apply({Cart().LocalOn({who.At(who.pod, 8080) + " local"}).ExternalLocal()});
+  rig().Apply({Cart().LocalOn({who.At(who.pod, 8080)}).ExternalLocal()});
   rig().In(SynTo(who.load_balancer, 80));
   Renew(rig(), Roles());
   Packet answer = Ip(who.pod, who.client).Tcp(8080, 20000).Syn().Ack();
@@ -118,7 +118,7 @@ class Traffic {
   std::vector<plan::Change> Services() {
     auto cart = PortOf("shop/cart").ClusterIp(who_.cluster_ip, 80).LoadBalancer(who_.load_balancer, 80);
     cart.NodePort(30080);
-    auto dns = PortOf("shop/dns", "dns").Udp().ClusterIp(who_.cluster_ip, 53).NodePort(30053);
+    auto dns = PortOf("shop/dns:dns").Udp().ClusterIp(who_.cluster_ip, 53).NodePort(30053);
     return {cart.On({who_.At(who_.remote, 8080)}), dns.On({who_.At(who_.remote, 53)})};
   }
   Packet Next() {

@@ -73,7 +73,7 @@ TEST_P(FindTest, AServiceWithoutEndpointsIsRejectedOnEveryAddress) {
 TEST_P(FindTest, UdpAndTcpOfOnePortAreTwoServices) {
   rig().Apply(
       {PortOf("shop/cart").ClusterIp(who.cluster_ip, 80).On({who.At(who.pod, 8080) + " local"}),
-       PortOf("shop/dns", "udp").Udp().ClusterIp(who.cluster_ip, 80).On({who.At(who.pod, 5353) + " local"})});
+       PortOf("shop/dns:udp").Udp().ClusterIp(who.cluster_ip, 80).On({who.At(who.pod, 5353) + " local"})});
   Packet datagram = Ip(who.client, who.cluster_ip).Udp(20000, 80).Payload("query");
   ExpectPacket(rig().In(datagram).frame, Packet(datagram).To(who.pod, 5353));
   ExpectPacket(rig().In(SynTo(who.cluster_ip, 80)).frame, SynTo(who.cluster_ip, 80).To(who.pod, 8080));
@@ -118,7 +118,7 @@ TEST_P(FindTest, ExternalLocalGivesClientsOutsideOnlyPodsHere) {
   rig().Apply({Cart()
                    .ExternalLocal()
                    .On({who.At(who.remote, 8080), who.At(who.pod, 8080) + " local"})
-                   .LocalOn({who.At(who.pod, 8080) + " local"})});
+                   .LocalOn({who.At(who.pod, 8080)})});
   for (uint16_t sport = 20000; sport < 20020; ++sport) {
     Packet syn = SynTo(who.load_balancer, 80, sport);
     ExpectPacket(rig().In(syn).frame, Packet(syn).To(who.pod, 8080));

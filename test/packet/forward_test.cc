@@ -41,7 +41,7 @@ TEST_P(ForwardTest, AnAnswerFromElsewhereGetsTheServicesAddressAgain) {
 }
 
 TEST_P(ForwardTest, ABackendHereIsReachedThroughTheStackWithTheClientsAddress) {
-  rig().Apply({Cart().ExternalLocal().LocalOn({who.At(who.pod, 8080) + " local"})});
+  rig().Apply({Cart().ExternalLocal().LocalOn({who.At(who.pod, 8080)})});
   Packet syn = SynTo(who.load_balancer, 80, 40000);  // a port the node would not give away: it is kept
   Ran ran = rig().In(syn);
   EXPECT_EQ(Outcome(ran), "passed to a backend");
@@ -49,7 +49,7 @@ TEST_P(ForwardTest, ABackendHereIsReachedThroughTheStackWithTheClientsAddress) {
 }
 
 TEST_P(ForwardTest, AnAnswerOfAPodHereGetsTheServicesAddressWhereItLeaves) {
-  rig().Apply({Cart().ExternalLocal().LocalOn({who.At(who.pod, 8080) + " local"})});
+  rig().Apply({Cart().ExternalLocal().LocalOn({who.At(who.pod, 8080)})});
   rig().In(SynTo(who.load_balancer, 80));
   Packet answer =
       Ip(who.pod, who.client).Tcp(8080, 20000).Syn().AckNumber(1001).Ttl(63).Link(kNodeMac, kGatewayMac);
@@ -113,7 +113,7 @@ TEST_P(ForwardTest, ANeighbourThatIsNotKnownIsLeftToTheKernel) {
 }
 
 TEST_P(ForwardTest, ADirectPodIsEnteredPastTheStack) {
-  rig().Apply({Cart().ExternalLocal().LocalOn({who.At(who.pod, 8080) + " local"})});
+  rig().Apply({Cart().ExternalLocal().LocalOn({who.At(who.pod, 8080)})});
   rig().SetDevice("pod11", "", "", DEVICE_POD | DEVICE_DIRECT);
   Packet syn = SynTo(who.load_balancer, 80);
   Ran ran = rig().In(syn);
@@ -139,7 +139,7 @@ TEST_P(ForwardTest, APacketAtItsLastHopIsNotForwarded) {
 }
 
 TEST_P(ForwardTest, APacketAtItsLastHopIsLeftToTheStackThatRoutesIt) {
-  rig().Apply({Cart().ExternalLocal().LocalOn({who.At(who.pod, 8080) + " local"})});
+  rig().Apply({Cart().ExternalLocal().LocalOn({who.At(who.pod, 8080)})});
   EXPECT_EQ(Outcome(rig().In(SynTo(who.load_balancer, 80).Ttl(1))), "passed to a backend");
 }
 

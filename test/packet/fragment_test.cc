@@ -262,7 +262,7 @@ TEST_P(FragmentTest, AnswersFromElsewhereGetTheAddressOfTheServiceInAllTheirFrag
 }
 
 TEST_P(FragmentTest, AnswersFromHereGetTheAddressOfTheServiceInAllTheirFragments) {
-  rig().Apply({Dns().ExternalLocal().LocalOn({who.At(who.pod, 5353) + " local"})});
+  rig().Apply({Dns().ExternalLocal().LocalOn({who.At(who.pod, 5353)})});
   rig().In(Packet(Datagram()).Payload(10));
   Packet answer = Ip(who.pod, who.client).Udp(5353, kClientPort).Payload(2000);
   for (int i : {0, 1}) {

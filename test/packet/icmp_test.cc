@@ -16,7 +16,7 @@ class IcmpTest : public PacketTest {
   const std::string outer_router_ = V4() ? "203.0.113.99" : "fd00:203:0:113::99";
 
   void ServeOn(const std::string& backend, bool keep_source = false) {
-    PortOf cart = Cart(), dns = PortOf("shop/dns", "dns").Udp().LoadBalancer(who.load_balancer, 53);
+    PortOf cart = Cart(), dns = PortOf("shop/dns:dns").Udp().LoadBalancer(who.load_balancer, 53);
     const std::string local = backend == who.pod ? " local" : "";
     const std::string web = who.At(backend, 8080) + local, names = who.At(backend, 5353) + local;
     if (keep_source) {

@@ -17,7 +17,7 @@ class MalformedTest : public PacketTest {
   void SetUp() override {
     PacketTest::SetUp();
     if (IsSkipped()) return;
-    rig().Apply({Cart().On({who.At(who.remote, 8080)}), PortOf("shop/dns", "dns")
+    rig().Apply({Cart().On({who.At(who.remote, 8080)}), PortOf("shop/dns:dns")
                                                             .Udp()
                                                             .ClusterIp(who.cluster_ip, 53)
                                                             .LoadBalancer(who.load_balancer, 53)

@@ -29,10 +29,10 @@ TEST_P(MasqueradeTest, OnTheClusterIpClientsOutsideAreMasqueradedAndPodsAreNot) 
 
 TEST_P(MasqueradeTest, OnTheClusterIpNobodyOrEverybodyIsIfThePlanSaysSo) {
   Packet outside = SynTo(who.cluster_ip, 80), pod_elsewhere = Packet(outside).From(who.other_remote);
-  rig().Apply({Cart().MasqueradeClusterIps(Masquerade::kNobody).On({who.At(who.remote, 8080)})});
+  rig().Apply({Cart(Masquerade::kNobody).On({who.At(who.remote, 8080)})});
   rig().In(outside);
   EXPECT_EQ(SourceOf(rig(), outside), who.client);
-  rig().Apply({Cart().MasqueradeClusterIps(Masquerade::kAll).On({who.At(who.remote, 8080)})});
+  rig().Apply({Cart(Masquerade::kAll).On({who.At(who.remote, 8080)})});
   rig().In(pod_elsewhere);
   EXPECT_EQ(SourceOf(rig(), pod_elsewhere), who.node);
 }
@@ -44,7 +44,7 @@ TEST_P(MasqueradeTest, OnExternalAddressesEverybodyIsUnlessThePolicyIsLocal) {
   rig().In(pod_elsewhere);
   EXPECT_EQ(SourceOf(rig(), outside), who.node);
   EXPECT_EQ(SourceOf(rig(), pod_elsewhere), who.node);
-  rig().Apply({Cart().ExternalLocal().LocalOn({who.At(who.pod, 8080) + " local"})});
+  rig().Apply({Cart().ExternalLocal().LocalOn({who.At(who.pod, 8080)})});
   Packet next = SynTo(who.load_balancer, 80, 20001);
   rig().In(next);
   EXPECT_EQ(SourceOf(rig(), next), who.client);
@@ -133,7 +133,7 @@ TEST_P(MasqueradeTest, OneBackendThroughTwoAddressesFromOnePortIsTwoConnections)
 }
 
 TEST_P(MasqueradeTest, OneBackendThroughTwoAddressesIsTwoConnectionsWithTheClientsAddressToo) {
-  rig().Apply({Cart().ExternalLocal().LocalOn({who.At(who.pod, 8080) + " local"})});
+  rig().Apply({Cart().ExternalLocal().LocalOn({who.At(who.pod, 8080)})});
   Packet one = SynTo(who.load_balancer, 80), two = SynTo(who.external_ip, 80);
   rig().In(one);
   Ran second = rig().In(two);

@@ -2,7 +2,9 @@
 #include "test/support/oracle_runner.h"
 
 #include <charconv>
+#include <fstream>
 #include <set>
+#include <sstream>
 #include <thread>
 
 #include <fmt/format.h>
@@ -20,8 +22,11 @@ constexpr milliseconds kPatience{5000};  // with an answer that should come
 // a rest of twenty times its own length: on a machine that has many entries, of whatever namespace, seconds.
 constexpr milliseconds kClearing{5000};
 constexpr milliseconds kSweeping{1000};  // ebpf mode closes connected sockets of a removed backend within
-constexpr int kTriesPerBackend = 32;     // all of n backends are seen, but for odds below 1e-8
+// ipvs mode looks every 2 s for servers that nobody wants and nobody is connected through.
+constexpr milliseconds kLeaving{3000};
+constexpr int kTriesPerBackend = 32;  // all of n backends are seen, but for odds below 1e-8
 constexpr int kFewestTries = 6;
+constexpr std::string_view kSettleServer = "AC1EFFFE:";  // 172.30.255.254, of Agent::Settle
 
 Proto ProtoOf(const std::string& word) {
   if (word == "UDP") return Proto::kUdp;
@@ -47,6 +52,31 @@ double SumOf(const std::string& exposition, const std::string& metric, std::stri
     sum += value;
   }
   return sum;
+}
+
+// By /proc/net/ip_vs, where backends follow their server: one all of whose backends weigh 0 and have no
+// active connection. If nothing wants it, it goes when the agent looks next. That of Agent::Settle, whose
+// port changes each time, is none of a case's business.
+bool HasLeavingServer(const Namespace& node) {
+  const NetnsScope inside(node);
+  std::ifstream table("/proc/thread-self/net/ip_vs");
+  bool leaving = false, first = true;  // of the server's backends
+  bool ignored = true;
+  for (std::string line; std::getline(table, line);) {
+    std::istringstream words(line);
+    std::string arrow, at, method;
+    int weight = 0, active = 0;
+    words >> arrow >> at;
+    if (arrow == "->" && words >> method >> weight >> active) {
+      leaving = !ignored && (first || leaving) && weight == 0 && active == 0;
+      first = false;
+      continue;
+    }
+    if (leaving) return true;
+    ignored = at.starts_with(kSettleServer);
+    first = true;
+  }
+  return leaving;
 }
 
 }  // namespace
@@ -90,8 +120,7 @@ void OracleRunner::PlayStep(const OracleStep& step) {
   for (const auto& [address, port] : EndpointsOf(step.objects))
     lab_.Serve(AddressPort(*Address::Parse(address), port));
   agent_.Apply("cluster.json", ToJsonList(step.objects));
-  // What goes, goes last in ipvs mode, and a server once nobody is on it, which is looked at every 2 s.
-  if (mode_ == Mode::kIpvs && !step.name.empty()) std::this_thread::sleep_for(std::chrono::seconds(3));
+  if (mode_ == Mode::kIpvs) AwaitLeaving();
   for (auto& flow : standing) {
     ++count_.entries;
     if (const Failure failure = JudgeStanding(flow))
@@ -167,6 +196,14 @@ OracleSeen OracleRunner::Try(const OracleFlow& flow) {
   seen.packets = here.Take(proto, to);
   if (!AtSocket(flow, mode_)) seen.forwarded = on_n1.TakeSent(proto, to);
   return seen;
+}
+
+void OracleRunner::AwaitLeaving() {
+  if (!HasLeavingServer(lab_.N1().Net())) return;
+  const auto gone_by = steady_clock::now() + kLeaving;
+  while (HasLeavingServer(lab_.N1().Net()) && steady_clock::now() < gone_by)
+    std::this_thread::sleep_for(milliseconds(20));
+  agent_.Settle();  // a pass takes away last: it may still be at it when Settle's servers stand
 }
 
 bool OracleRunner::AwaitClearing(const std::function<bool()>& done) const {

@@ -50,6 +50,8 @@ class OracleRunner {
   void PlayHealthCheck(const OracleHealthCheck& check);
   void PlayHttp(const OracleHttp& http);
   void PlayMetric(const OracleMetric& metric);
+  // What goes, goes last in ipvs mode: waits until what the last state does not have is gone.
+  void AwaitLeaving();
   // A flow of before may stay on its old way until its entry of nf_conntrack is gone.
   bool AwaitClearing(const std::function<bool()>& done) const;
   Failure PlayBackends(const OracleFlow& flow);

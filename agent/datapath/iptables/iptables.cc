@@ -49,6 +49,7 @@ class IptablesDatapath : public datapath::Datapath {
   Result<void> Prune() override;
   std::optional<Clock::time_point> Reconcile() override;
 
+  std::vector<datapath::Refusal> Refused() const override;
   std::vector<datapath::Usage> Usages() const override { return {}; }
   std::vector<datapath::VerdictCount> Verdicts() const override { return {}; }
   uint64_t BytesWritten() const override;
@@ -215,6 +216,14 @@ std::optional<Clock::time_point> IptablesDatapath::Reconcile() {
 }
 
 // --- readings
+
+std::vector<datapath::Refusal> IptablesDatapath::Refused() const {
+  std::vector<datapath::Refusal> refusals;
+  for (const auto& tables : tables_) {
+    if (tables) std::ranges::move(tables->Refused(), std::back_inserter(refusals));
+  }
+  return refusals;
+}
 
 uint64_t IptablesDatapath::BytesWritten() const {
   uint64_t bytes = 0;

@@ -255,11 +255,11 @@ Result<void> Tables::CommitOneByOne() {
     for (const Change& change : changes) rules_.Set(change.key, change.now);
     return std::unexpected(std::move(*tries.unable));
   }
-  for (Failure& failure : tries.failures) {
+  for (const Failure& failure : tries.failures) {
     spdlog::error("{}; tried again every {} s", failure.error.message,
                   std::chrono::duration<double>(options_.sync_period).count());
-    refused_.insert_or_assign(failure.change.key, std::move(failure.change));
   }
+  KeepRefused(std::move(tries.failures));
   retry_at_ = Clock::now() + options_.sync_period;
   return {};
 }
@@ -304,14 +304,25 @@ void Tables::Look(Clock::time_point now) {
 void Tables::TryRefused(Clock::time_point now) {
   retry_at_ = now + options_.sync_period;
   std::vector<Change> changes;
-  for (const auto& [key, change] : refused_) changes.push_back(change);
+  for (const auto& [key, failure] : refused_) changes.push_back(failure.change);
   refused_.clear();
   Tries tries;
   Try(changes, tries);
   if (tries.unable) retry_at_ = now + kLookAfterFailure;
-  for (Failure& failure : tries.failures) {
-    refused_.insert_or_assign(failure.change.key, std::move(failure.change));
+  KeepRefused(std::move(tries.failures));
+}
+
+void Tables::KeepRefused(std::vector<Failure> failures) {
+  for (Failure& failure : failures) {
+    const plan::ServicePortKey key = failure.change.key;
+    refused_.insert_or_assign(key, std::move(failure));
   }
+}
+
+std::vector<datapath::Refusal> Tables::Refused() const {
+  std::vector<datapath::Refusal> refusals;
+  for (const auto& [key, failure] : refused_) refusals.push_back({key, failure.error});
+  return refusals;
 }
 
 // --- what is said of them

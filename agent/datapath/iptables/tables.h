@@ -57,6 +57,7 @@ class Tables {
   Result<void> SetNote(std::string_view chain, bool there);
 
   bool committed() const { return committed_; }
+  std::vector<datapath::Refusal> Refused() const;
   const Ruleset& rules() const { return rules_; }
   TableCounts counts() const;
 
@@ -84,6 +85,7 @@ class Tables {
   void Try(std::span<const plan::Change> changes, Tries& tries);
   Result<void> CommitOneByOne();
   void TryRefused(Clock::time_point now);
+  void KeepRefused(std::vector<datapath::Failure> failures);
   void Look(Clock::time_point now);
   void Owe(ChainNames names);
 
@@ -99,11 +101,11 @@ class Tables {
   std::array<Texts, 2> suspects_;  // of the last comparison: what stood, and what is written in its place
 
   bool committed_ = false;
-  ChainNames owed_;                                       // written, or not: not known
-  ChainNames emptied_;                                    // of ours no more, and to be deleted
-  bool unsure_ = false;                                   // which jumps stand
-  std::map<plan::ServicePortKey, plan::Change> refused_;  // at Commit
-  bool leftovers_ = false;                                // Commit found what an earlier run left
+  ChainNames owed_;                                            // written, or not: not known
+  ChainNames emptied_;                                         // of ours no more, and to be deleted
+  bool unsure_ = false;                                        // which jumps stand
+  std::map<plan::ServicePortKey, datapath::Failure> refused_;  // at Commit
+  bool leftovers_ = false;                                     // Commit found what an earlier run left
   // A comparison is due, and may be made though one found nothing just before.
   Clock::time_point compare_at_{}, compare_from_{};
   Clock::time_point look_at_{}, retry_at_{};

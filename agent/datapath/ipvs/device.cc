@@ -17,15 +17,6 @@ namespace {
 
 constexpr char kKubeProxyDevice[] = "kube-ipvs0";  // its addresses are the same Services'
 
-template <typename Value>
-std::span<const uint8_t> Bytes(const Value& value) {
-  return {reinterpret_cast<const uint8_t*>(&value), sizeof(value)};
-}
-
-std::span<const uint8_t> Text(std::string_view text) {
-  return {reinterpret_cast<const uint8_t*>(text.data()), text.size() + 1};
-}
-
 std::optional<Address> AddressOf(const NetlinkMessage& message, const ifaddrmsg& info) {
   std::span<const std::byte> value;
   for (const NetlinkAttribute& attribute : NetlinkAttributes(message.body, sizeof(ifaddrmsg))) {
@@ -48,7 +39,7 @@ Result<std::unique_ptr<NetlinkDevice>> NetlinkDevice::Open() {
 
 Result<NetlinkDevice::Link> NetlinkDevice::Find(const char* name) {
   NetlinkRequest request(RTM_GETLINK, 0, ifinfomsg{});
-  request.Add(IFLA_IFNAME, Text(name));
+  request.AddText(IFLA_IFNAME, name);
   Link link;
   auto asked = netlink_.Ask(request, [&](const NetlinkMessage& message) {
     const auto info = message.As<ifinfomsg>();
@@ -68,8 +59,8 @@ Result<NetlinkDevice::Link> NetlinkDevice::Find(const char* name) {
 
 Result<void> NetlinkDevice::Make() {
   NetlinkRequest request(RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, ifinfomsg{});
-  request.Add(IFLA_IFNAME, Text(kDeviceName));
-  request.Nest(IFLA_LINKINFO, [](NetlinkRequest& nested) { nested.Add(IFLA_INFO_KIND, Text("dummy")); });
+  request.AddText(IFLA_IFNAME, kDeviceName);
+  request.Nest(IFLA_LINKINFO, [](NetlinkRequest& nested) { nested.AddText(IFLA_INFO_KIND, "dummy"); });
   auto asked = netlink_.Ask(request, [](const NetlinkMessage&) {});
   if (!asked)
     return std::unexpected(std::move(asked.error()).In(fmt::format("device {}: make", kDeviceName)));
@@ -83,7 +74,7 @@ Result<void> NetlinkDevice::BringUp(int index) {
   NetlinkRequest quiet(RTM_NEWLINK, NLM_F_ACK, info);
   quiet.Nest(IFLA_AF_SPEC, [](NetlinkRequest& nested) {
     nested.Nest(AF_INET6, [](NetlinkRequest& inet6) {
-      inet6.Add(IFLA_INET6_ADDR_GEN_MODE, Bytes(uint8_t{IN6_ADDR_GEN_MODE_NONE}));
+      inet6.AddValue(IFLA_INET6_ADDR_GEN_MODE, uint8_t{IN6_ADDR_GEN_MODE_NONE});
     });
   });
   (void)netlink_.Ask(quiet, [](const NetlinkMessage&) {});
@@ -143,9 +134,9 @@ Result<void> NetlinkDevice::Change(uint16_t type, const Address& address) {
   request.Add(IFA_LOCAL, address.Bytes());
   request.Add(IFA_ADDRESS, address.Bytes());
   if (adds && !v4) {
-    request.Add(IFA_FLAGS, Bytes(uint32_t{IFA_F_NODAD}));
-    request.Add(IFA_CACHEINFO,
-                Bytes(ifa_cacheinfo{.ifa_prefered = 0, .ifa_valid = ~0U, .cstamp = 0, .tstamp = 0}));
+    request.AddValue(IFA_FLAGS, uint32_t{IFA_F_NODAD});
+    request.AddValue(IFA_CACHEINFO,
+                     ifa_cacheinfo{.ifa_prefered = 0, .ifa_valid = ~0U, .cstamp = 0, .tstamp = 0});
   }
   auto asked = netlink_.Ask(request, [](const NetlinkMessage&) {});
   if (asked) return {};

@@ -35,16 +35,25 @@ void Keep(Result<void>& first, Result<void> done) {
   if (first && !done) first = std::move(done);
 }
 
+// Virtual servers with an address of ours, or that our sets name.
+Result<std::vector<ServerKey>> ServersOf(Kernel& kernel, const std::set<Address>& addresses,
+                                         const Elements& elements) {
+  auto servers = kernel.List();
+  if (!servers) return std::unexpected(std::move(servers.error()));
+  std::vector<ServerKey> ours;
+  for (const auto& [key, server] : *servers) {
+    if (addresses.contains(key.address) || elements.contains(FrontendElement(key))) ours.push_back(key);
+  }
+  return ours;
+}
+
 Result<void> RemoveServers(const std::set<Address>& addresses, const Elements& elements) {
   auto kernel = NetlinkKernel::Open();
   if (!kernel) return {};  // no IPVS: no virtual servers
-  auto servers = (*kernel)->List();
+  auto servers = ServersOf(**kernel, addresses, elements);
   if (!servers) return std::unexpected(std::move(servers.error()));
   std::vector<Step> steps;
-  for (const auto& [key, server] : *servers) {
-    if (addresses.contains(key.address) || elements.contains(FrontendElement(key)))
-      steps.push_back({Verb::kRemoveServer, key, {}, {}, 0});
-  }
+  for (const ServerKey& key : *servers) steps.push_back({Verb::kRemoveServer, key, {}, {}, 0});
   auto codes = (*kernel)->Do(steps);
   if (!codes) return std::unexpected(std::move(codes.error()));
   const auto bad = std::ranges::find_if(*codes, [](int code) { return code != 0 && code != ESRCH; });
@@ -129,6 +138,20 @@ Result<std::unique_ptr<datapath::Datapath>> Open(const IpvsDatapathOptions& opti
   return IpvsDatapath::Create({std::move(*kernel), std::move(*device), RunToEnd, std::move(*flows),
                                std::move(settings), Families(), std::move(*backend), std::move(leave_others)},
                               options);
+}
+
+Result<std::vector<ServerKey>> StandingServers() {
+  auto device = NetlinkDevice::Open();
+  if (!device) return std::unexpected(std::move(device.error()));
+  auto addresses = (*device)->List();
+  if (!addresses) return std::unexpected(std::move(addresses.error()));
+  IpsetTool ipset(RunToEnd);
+  auto saved = ReadSets(ipset);
+  if (!saved) return std::unexpected(std::move(saved.error()));
+  std::vector<ServerKey> none;
+  if (addresses->ours.empty() && saved->elements.empty()) return none;  // asking would load the module
+  auto kernel = NetlinkKernel::Open();
+  return kernel ? ServersOf(**kernel, addresses->ours, saved->elements) : none;
 }
 
 Result<bool> CleanUp() {

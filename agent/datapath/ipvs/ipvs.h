@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "agent/datapath/datapath.h"
+#include "agent/datapath/ipvs/server.h"
 #include "agent/datapath/netfilter/options.h"
 
 namespace fairlead::ipvs {
@@ -38,6 +39,9 @@ struct IpvsDatapathOptions {
 Result<std::string> Probe();
 
 Result<std::unique_ptr<datapath::Datapath>> Open(const IpvsDatapathOptions& options);
+
+// The virtual servers that CleanUp removes.
+Result<std::vector<ServerKey>> StandingServers();
 
 // Removes the device, the virtual servers of its addresses, our sets and chains; false: there was nothing.
 Result<bool> CleanUp();

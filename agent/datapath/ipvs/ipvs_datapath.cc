@@ -114,6 +114,7 @@ std::vector<datapath::Failure> IpvsDatapath::Apply(std::span<const plan::Change>
   for (const datapath::Failure& failure : failures) failed.insert(failure.change.key);
   std::erase_if(sound, [&](const plan::Change& change) { return failed.contains(change.key); });
   for (const plan::Change& change : sound) {
+    refused_.erase(change.key);
     if (change.now && HasNodePort(*change.now)) {
       nodeports_[change.key] = change.now;
     } else {
@@ -160,12 +161,12 @@ Result<void> IpvsDatapath::WriteAll() {
 
 // Each service once for the same reason. They are of single services, and left to the next pass.
 void IpvsDatapath::SayRefused(const Refusals& refused, bool all) {
-  std::map<plan::ServicePortKey, std::string> said = std::exchange(refused_, {});
+  std::map<plan::ServicePortKey, Error> said = std::exchange(refused_, {});
   for (const auto& [key, error] : ledger_.Blame(refused)) {
     const auto known = said.find(key);
-    if (known == said.end() || known->second != error.message)
+    if (known == said.end() || known->second.message != error.message)
       spdlog::error("{}: {}; tried again every syncPeriod", key.ToString(), error.message);
-    refused_[key] = error.message;
+    refused_.insert_or_assign(key, error);
   }
   if (!all) refused_.merge(said);
 }
@@ -223,6 +224,12 @@ std::optional<IpvsDatapath::Clock::time_point> IpvsDatapath::Reconcile() {
 }
 
 // --- what is measured
+
+std::vector<datapath::Refusal> IpvsDatapath::Refused() const {
+  std::vector<datapath::Refusal> refusals;
+  for (const auto& [key, error] : refused_) refusals.push_back({key, error});
+  return refusals;
+}
 
 void IpvsDatapath::Publish() {
   datapath::RuleReadings readings = state_.Readings();

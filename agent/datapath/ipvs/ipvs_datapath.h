@@ -41,6 +41,7 @@ class IpvsDatapath final : public datapath::Datapath {
   Result<void> Commit() override;
   Result<void> Prune() override;
   std::optional<Clock::time_point> Reconcile() override;
+  std::vector<datapath::Refusal> Refused() const override;
   std::vector<datapath::Usage> Usages() const override { return {}; }
   std::vector<datapath::VerdictCount> Verdicts() const override { return {}; }
   uint64_t BytesWritten() const override { return 0; }
@@ -69,9 +70,9 @@ class IpvsDatapath final : public datapath::Datapath {
   State state_;
   std::map<plan::ServicePortKey, std::shared_ptr<const plan::ServicePort>> nodeports_;  // that have one
   std::vector<Address> nodeport_addresses_;
-  std::set<std::string> schedulers_;                     // that the kernel has
-  Touched owed_;                                         // by ApplyNode
-  std::map<plan::ServicePortKey, std::string> refused_;  // as logged
+  std::set<std::string> schedulers_;               // that the kernel has
+  Touched owed_;                                   // by ApplyNode
+  std::map<plan::ServicePortKey, Error> refused_;  // with the whole or the node's part; as logged
   bool committed_ = false;
   bool pruned_ = false;
   Clock::time_point heal_at_{};

@@ -16,15 +16,6 @@ namespace {
 // Firewall mark of the server that TryScheduler makes: "fair".
 constexpr uint32_t kTrialMark = 0x66616972;
 
-template <typename Number>
-void Put(NetlinkRequest& request, uint16_t type, Number number) {
-  request.Add(type, std::span(reinterpret_cast<const uint8_t*>(&number), sizeof(number)));
-}
-
-void PutText(NetlinkRequest& request, uint16_t type, const std::string& text) {
-  request.Add(type, std::span(reinterpret_cast<const uint8_t*>(text.c_str()), text.size() + 1));
-}
-
 // union nf_inet_addr: 16 bytes, IPv4 in the first four.
 void PutAddress(NetlinkRequest& request, uint16_t type, const Address& address) {
   uint8_t bytes[16] = {};
@@ -37,29 +28,29 @@ uint16_t KernelFamily(const Address& address) {
 }
 
 void PutKey(NetlinkRequest& request, const ServerKey& key) {
-  Put<uint16_t>(request, IPVS_SVC_ATTR_AF, KernelFamily(key.address));
-  Put<uint16_t>(request, IPVS_SVC_ATTR_PROTOCOL, static_cast<uint16_t>(key.protocol));
+  request.AddValue<uint16_t>(IPVS_SVC_ATTR_AF, KernelFamily(key.address));
+  request.AddValue<uint16_t>(IPVS_SVC_ATTR_PROTOCOL, static_cast<uint16_t>(key.protocol));
   PutAddress(request, IPVS_SVC_ATTR_ADDR, key.address);
-  Put<uint16_t>(request, IPVS_SVC_ATTR_PORT, htons(key.port));
+  request.AddValue<uint16_t>(IPVS_SVC_ATTR_PORT, htons(key.port));
 }
 
 // Affinity is by whole addresses: a mask for IPv4, a prefix length for IPv6.
 void PutOptions(NetlinkRequest& request, uint16_t family, const ServerOptions& options) {
-  PutText(request, IPVS_SVC_ATTR_SCHED_NAME, options.scheduler);
-  Put(request, IPVS_SVC_ATTR_FLAGS, ip_vs_flags{options.flags, ~0U});
-  Put<uint32_t>(request, IPVS_SVC_ATTR_TIMEOUT, options.affinity_timeout_s);
-  Put<uint32_t>(request, IPVS_SVC_ATTR_NETMASK, family == AF_INET ? ~0U : 128);
+  request.AddText(IPVS_SVC_ATTR_SCHED_NAME, options.scheduler);
+  request.AddValue(IPVS_SVC_ATTR_FLAGS, ip_vs_flags{options.flags, ~0U});
+  request.AddValue<uint32_t>(IPVS_SVC_ATTR_TIMEOUT, options.affinity_timeout_s);
+  request.AddValue<uint32_t>(IPVS_SVC_ATTR_NETMASK, family == AF_INET ? ~0U : 128);
 }
 
 void PutBackend(NetlinkRequest& request, const Step& step) {
   PutAddress(request, IPVS_DEST_ATTR_ADDR, step.backend.address);
-  Put<uint16_t>(request, IPVS_DEST_ATTR_PORT, htons(step.backend.port));
-  Put<uint16_t>(request, IPVS_DEST_ATTR_ADDR_FAMILY, KernelFamily(step.backend.address));
+  request.AddValue<uint16_t>(IPVS_DEST_ATTR_PORT, htons(step.backend.port));
+  request.AddValue<uint16_t>(IPVS_DEST_ATTR_ADDR_FAMILY, KernelFamily(step.backend.address));
   if (step.verb == Verb::kRemoveBackend) return;
-  Put<uint32_t>(request, IPVS_DEST_ATTR_FWD_METHOD, IP_VS_CONN_F_MASQ);
-  Put<uint32_t>(request, IPVS_DEST_ATTR_WEIGHT, step.weight);
-  Put<uint32_t>(request, IPVS_DEST_ATTR_U_THRESH, 0);
-  Put<uint32_t>(request, IPVS_DEST_ATTR_L_THRESH, 0);
+  request.AddValue<uint32_t>(IPVS_DEST_ATTR_FWD_METHOD, IP_VS_CONN_F_MASQ);
+  request.AddValue<uint32_t>(IPVS_DEST_ATTR_WEIGHT, step.weight);
+  request.AddValue<uint32_t>(IPVS_DEST_ATTR_U_THRESH, 0);
+  request.AddValue<uint32_t>(IPVS_DEST_ATTR_L_THRESH, 0);
 }
 
 uint8_t CommandOf(Verb verb) {
@@ -162,7 +153,7 @@ Result<std::unique_ptr<NetlinkKernel>> NetlinkKernel::Open() {
   auto netlink = Netlink::Open(NETLINK_GENERIC);
   if (!netlink) return std::unexpected(netlink.error());
   NetlinkRequest request(GENL_ID_CTRL, 0, genlmsghdr{CTRL_CMD_GETFAMILY, 1, 0});
-  PutText(request, CTRL_ATTR_FAMILY_NAME, IPVS_GENL_NAME);
+  request.AddText(CTRL_ATTR_FAMILY_NAME, IPVS_GENL_NAME);
   uint16_t family = 0;
   auto asked = netlink->Ask(request, [&](const NetlinkMessage& message) {
     for (const NetlinkAttribute& attribute : NetlinkAttributes(message.body, sizeof(genlmsghdr))) {
@@ -244,7 +235,7 @@ Result<void> NetlinkKernel::SetTimeouts(const Timeouts& timeouts) {
   if (timeouts.tcp.count() + timeouts.tcp_fin.count() + timeouts.udp.count() == 0) return {};
   NetlinkRequest request = Request(IPVS_CMD_SET_CONFIG, NLM_F_ACK);
   const auto put = [&](uint16_t type, std::chrono::seconds timeout) {
-    if (timeout.count() != 0) Put<uint32_t>(request, type, static_cast<uint32_t>(timeout.count()));
+    if (timeout.count() != 0) request.AddValue<uint32_t>(type, static_cast<uint32_t>(timeout.count()));
   };
   put(IPVS_CMD_ATTR_TIMEOUT_TCP, timeouts.tcp);
   put(IPVS_CMD_ATTR_TIMEOUT_TCP_FIN, timeouts.tcp_fin);
@@ -269,8 +260,8 @@ Result<void> NetlinkKernel::TryScheduler(const std::string& scheduler) {
   const auto ask = [&](uint8_t command) {
     NetlinkRequest request = Request(command, NLM_F_ACK);
     request.Nest(IPVS_CMD_ATTR_SERVICE, [&](NetlinkRequest& nested) {
-      Put<uint16_t>(nested, IPVS_SVC_ATTR_AF, AF_INET);
-      Put<uint32_t>(nested, IPVS_SVC_ATTR_FWMARK, kTrialMark);
+      nested.AddValue<uint16_t>(IPVS_SVC_ATTR_AF, AF_INET);
+      nested.AddValue<uint32_t>(IPVS_SVC_ATTR_FWMARK, kTrialMark);
       if (command == IPVS_CMD_NEW_SERVICE) PutOptions(nested, AF_INET, {scheduler, 0, 0});
     });
     return netlink_.Ask(request, [](const NetlinkMessage&) {});

@@ -53,6 +53,10 @@ VirtualServer ServerOf(const ServicePort& port, FrontendKind kind, const ServerK
   return server;
 }
 
+bool HasChoice(const VirtualServer& server) {
+  return std::ranges::any_of(server.backends, [](const auto& backend) { return backend.second != 0; });
+}
+
 void AddGuards(const ServicePort& port, const Frontend& frontend, const ServerKey& key,
                std::vector<Element>& elements) {
   const Family family = port.key.family;
@@ -92,6 +96,8 @@ Contribution Render(const ServicePort& port, std::span<const Address> nodeport_a
   const auto add = [&](const Frontend& frontend, const Address& address) {
     const ServerKey key{address, frontend.port, port.key.protocol};
     made.servers.push_back(ServerOf(port, frontend.kind, key, options));
+    if (!HasChoice(made.servers.back()))
+      made.elements.push_back({{SetKind::kNoBackends, port.key.family}, FrontendText(key)});
     AddGuards(port, frontend, key, made.elements);
   };
   for (const Frontend& frontend : port.frontends) {

@@ -21,16 +21,10 @@ constexpr std::string_view kHashSize = "hashsize 1024 maxelem 4194304";
 
 const SetType& TypeOf(SetKind kind) {
   static constexpr SetType kTypes[] = {
-      {"PODS", "hash:net"},
-      {"HEALTH", "bitmap:port"},
-      {"RANGES", "hash:ip,port,net"},
-      {"RANGED", "hash:ip,port"},
-      {"LOCAL-NONE", "hash:ip,port"},
-      {"MASQ-ALL", "hash:ip,port"},
-      {"MASQ-OUTSIDE", "hash:ip,port"},
-      {"HAIRPIN", "hash:ip,port,ip"},
-      {"FRONTENDS", "hash:ip,port"},
-      {"ADDRESSES", "hash:ip"},
+      {"PODS", "hash:net"},          {"HEALTH", "bitmap:port"},        {"RANGES", "hash:ip,port,net"},
+      {"RANGED", "hash:ip,port"},    {"LOCAL-NONE", "hash:ip,port"},   {"NO-BACKENDS", "hash:ip,port"},
+      {"MASQ-ALL", "hash:ip,port"},  {"MASQ-OUTSIDE", "hash:ip,port"}, {"HAIRPIN", "hash:ip,port,ip"},
+      {"FRONTENDS", "hash:ip,port"}, {"ADDRESSES", "hash:ip"},
   };
   return kTypes[static_cast<size_t>(kind)];
 }

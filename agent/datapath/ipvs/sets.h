@@ -24,15 +24,17 @@ enum class SetKind : uint8_t {
   kRanges,       // frontend and client prefix: let in
   kRanged,       // frontends that let in only those
   kLocalNone,    // external frontends of policy Local without a local backend: for pods and the node only
+  kNoBackends,   // frontends with nobody to choose: refused
   kMasqAll,      // frontends that masquerade everybody
   kMasqOutside,  // frontends that masquerade who is no pod
   kHairpin,      // local backend and itself as client: masqueraded
   kFrontends,    // address and port of every virtual server of ours: this is also how they are known again
   kAddresses,    // those on our device; whatever is no frontend there is refused
 };
-inline constexpr SetKind kSetKinds[] = {
-    SetKind::kPods,    SetKind::kHealth,      SetKind::kRanges,  SetKind::kRanged,    SetKind::kLocalNone,
-    SetKind::kMasqAll, SetKind::kMasqOutside, SetKind::kHairpin, SetKind::kFrontends, SetKind::kAddresses};
+inline constexpr SetKind kSetKinds[] = {SetKind::kPods,      SetKind::kHealth,      SetKind::kRanges,
+                                        SetKind::kRanged,    SetKind::kLocalNone,   SetKind::kNoBackends,
+                                        SetKind::kMasqAll,   SetKind::kMasqOutside, SetKind::kHairpin,
+                                        SetKind::kFrontends, SetKind::kAddresses};
 
 struct SetId {
   SetKind kind = SetKind::kFrontends;

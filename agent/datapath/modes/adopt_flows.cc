@@ -34,11 +34,6 @@ constexpr uint16_t Type(uint16_t message) {
   return static_cast<uint16_t>(NFNL_SUBSYS_CTNETLINK << 8 | message);
 }
 
-template <typename Number>
-std::span<const uint8_t> Bytes(const Number& number) {
-  return {reinterpret_cast<const uint8_t*>(&number), sizeof(number)};
-}
-
 bool IsIpv4(const HandedFlow& flow) {
   return flow.client.address.GetFamily() == Family::kIpv4;
 }
@@ -48,11 +43,7 @@ nfgenmsg Fixed(const HandedFlow& flow) {
 }
 
 void AddAddress(NetlinkRequest& to, uint16_t v4, uint16_t v6, const Address& address) {
-  if (address.GetFamily() == Family::kIpv4) {
-    to.Add(v4, Bytes(address.raw.words[3]));
-  } else {
-    to.Add(v6, Bytes(address.raw.bytes));
-  }
+  to.Add(address.GetFamily() == Family::kIpv4 ? v4 : v6, address.Bytes());
 }
 
 void AddTuple(NetlinkRequest& to, uint16_t type, plan::Protocol protocol, const End& source,
@@ -63,9 +54,9 @@ void AddTuple(NetlinkRequest& to, uint16_t type, plan::Protocol protocol, const 
       AddAddress(ip, CTA_IP_V4_DST, CTA_IP_V6_DST, destination.address);
     });
     tuple.Nest(CTA_TUPLE_PROTO, [&](NetlinkRequest& ports) {
-      ports.Add(CTA_PROTO_NUM, Bytes(static_cast<uint8_t>(protocol)));
-      ports.Add(CTA_PROTO_SRC_PORT, Bytes(htons(source.port)));
-      ports.Add(CTA_PROTO_DST_PORT, Bytes(htons(destination.port)));
+      ports.AddValue(CTA_PROTO_NUM, static_cast<uint8_t>(protocol));
+      ports.AddValue(CTA_PROTO_SRC_PORT, htons(source.port));
+      ports.AddValue(CTA_PROTO_DST_PORT, htons(destination.port));
     });
   });
 }
@@ -76,8 +67,8 @@ void AddNat(NetlinkRequest& to, uint16_t type, const End& end) {
     AddAddress(nat, CTA_NAT_V4_MINIP, CTA_NAT_V6_MINIP, end.address);
     AddAddress(nat, CTA_NAT_V4_MAXIP, CTA_NAT_V6_MAXIP, end.address);
     nat.Nest(CTA_NAT_PROTO, [&](NetlinkRequest& ports) {
-      ports.Add(CTA_PROTONAT_PORT_MIN, Bytes(htons(end.port)));
-      ports.Add(CTA_PROTONAT_PORT_MAX, Bytes(htons(end.port)));
+      ports.AddValue(CTA_PROTONAT_PORT_MIN, htons(end.port));
+      ports.AddValue(CTA_PROTONAT_PORT_MAX, htons(end.port));
     });
   });
 }
@@ -94,9 +85,9 @@ void AddTcpState(NetlinkRequest& to, const HandedFlow& flow) {
   const nf_ct_tcp_flags liberal{IP_CT_TCP_FLAG_BE_LIBERAL, IP_CT_TCP_FLAG_BE_LIBERAL};
   to.Nest(CTA_PROTOINFO, [&](NetlinkRequest& info) {
     info.Nest(CTA_PROTOINFO_TCP, [&](NetlinkRequest& tcp) {
-      tcp.Add(CTA_PROTOINFO_TCP_STATE, Bytes(state));
-      tcp.Add(CTA_PROTOINFO_TCP_FLAGS_ORIGINAL, Bytes(liberal));
-      tcp.Add(CTA_PROTOINFO_TCP_FLAGS_REPLY, Bytes(liberal));
+      tcp.AddValue(CTA_PROTOINFO_TCP_STATE, state);
+      tcp.AddValue(CTA_PROTOINFO_TCP_FLAGS_ORIGINAL, liberal);
+      tcp.AddValue(CTA_PROTOINFO_TCP_FLAGS_REPLY, liberal);
     });
   });
 }
@@ -108,8 +99,8 @@ NetlinkRequest Creation(const HandedFlow& flow) {
   AddTuple(request, CTA_TUPLE_ORIG, flow.protocol, flow.client, flow.frontend);
   AddTuple(request, CTA_TUPLE_REPLY, flow.protocol, flow.frontend, flow.client);
   const uint32_t status = IPS_CONFIRMED | (flow.answered ? IPS_SEEN_REPLY | IPS_ASSURED : 0);
-  request.Add(CTA_STATUS, Bytes(htonl(status)));
-  request.Add(CTA_TIMEOUT, Bytes(htonl(static_cast<uint32_t>(TimeoutOf(flow).count()))));
+  request.AddValue(CTA_STATUS, htonl(status));
+  request.AddValue(CTA_TIMEOUT, htonl(static_cast<uint32_t>(TimeoutOf(flow).count())));
   AddTcpState(request, flow);
   AddNat(request, CTA_NAT_DST, flow.backend);
   if (flow.source != flow.client) AddNat(request, CTA_NAT_SRC, flow.source);

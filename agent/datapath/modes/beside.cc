@@ -139,9 +139,9 @@ Result<void> Beside::TrySettle() {
 // One word on a failure while it lasts.
 void Beside::Settle() {
   auto settled = TrySettle();
-  if (!settled && settled.error().message != last_error_)
+  if (!settled && settled.error().message != last_error_.message)
     spdlog::error("SCTP: {}; trying again", settled.error().message);
-  last_error_ = settled ? "" : settled.error().message;
+  last_error_ = settled ? Error() : settled.error();
   again_at_ = how_.now() + kTryAgain;
 }
 
@@ -179,6 +179,17 @@ std::optional<Beside::Clock::time_point> Beside::Reconcile() {
 }
 
 // --- what is measured
+
+std::vector<datapath::Refusal> Beside::Refused() const {
+  std::vector<datapath::Refusal> refusals = first_->Refused();
+  if (!second_) return refusals;
+  if (!commit_due_) {
+    std::ranges::move(second_->Refused(), std::back_inserter(refusals));
+    return refusals;
+  }
+  for (const auto& [key, change] : sctp_) refusals.push_back({key, Error(last_error_).In(key.ToString())});
+  return refusals;
+}
 
 std::vector<datapath::Usage> Beside::Usages() const {
   std::vector<datapath::Usage> usages = first_->Usages();

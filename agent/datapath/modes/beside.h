@@ -3,7 +3,8 @@
 // the first SCTP service port and cleaned away with the last.
 //
 // What fails in the second holds nobody up but SCTP: its changes stay pending with the caller, what else it
-// owes (the node's part, Commit, Prune) is tried again from Reconcile and said once.
+// owes (the node's part, Commit, Prune) is tried again from Reconcile and said once. Until its Commit
+// succeeds, every SCTP service port is one of Refused.
 #pragma once
 
 #include <chrono>
@@ -37,6 +38,7 @@ class Beside : public datapath::Datapath {
   Result<void> Prune() override;
   std::optional<Clock::time_point> Reconcile() override;
   int event_fd() const override { return events_.Get(); }
+  std::vector<datapath::Refusal> Refused() const override;
   std::vector<datapath::Usage> Usages() const override;
   std::vector<datapath::VerdictCount> Verdicts() const override { return first_->Verdicts(); }
   uint64_t BytesWritten() const override;
@@ -72,7 +74,7 @@ class Beside : public datapath::Datapath {
   bool clean_up_due_ = false;                                       // one that was closed has left something
   std::string closed_;  // name of the second one that was closed last
   Clock::time_point again_at_{};
-  std::string last_error_;
+  Error last_error_;           // of what is owed, as logged
   uint64_t bytes_before_ = 0;  // written by second ones that have ended
 };
 

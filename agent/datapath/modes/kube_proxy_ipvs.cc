@@ -53,7 +53,7 @@ Result<void> RemoveDevice() {
   auto netlink = Netlink::Open(NETLINK_ROUTE);
   if (!netlink) return std::unexpected(netlink.error());
   NetlinkRequest request(RTM_DELLINK, 0, ifinfomsg{});
-  request.Add(IFLA_IFNAME, {reinterpret_cast<const uint8_t*>(kDevice), sizeof(kDevice)});
+  request.AddText(IFLA_IFNAME, kDevice);
   Result<void> removed;
   auto asked = netlink->AskAll({&request, 1}, [&](size_t, int error) {
     if (error != 0 && error != ENODEV) removed = FailErrno(error, "remove device {}", kDevice);

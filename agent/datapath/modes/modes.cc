@@ -15,10 +15,12 @@
 #include "agent/datapath/iptables/iptables.h"
 #include "agent/datapath/ipvs/ipvs.h"
 #include "agent/datapath/modes/adopt_flows.h"
+#include "agent/datapath/modes/adopt_ipvs.h"
 #include "agent/datapath/modes/beside.h"
 #include "agent/datapath/modes/choose.h"
 #include "agent/datapath/modes/established.h"
 #include "agent/datapath/modes/kube_proxy.h"
+#include "agent/datapath/modes/kube_proxy_ipvs.h"
 #include "agent/datapath/modes/only_one.h"
 #include "agent/datapath/modes/standing.h"
 #include "agent/datapath/modes/takeover.h"
@@ -143,6 +145,10 @@ Result<bool> CleanUpEbpf(const std::string& bpffs_dir) {
   return there || *forgotten;
 }
 
+void SayAdopted(size_t adopted, std::string_view whose) {
+  if (adopted > 0) spdlog::info("{} connections of {} go on by nf_conntrack", adopted, whose);
+}
+
 // The same where another mode serves by now: connections of the packet path go on with it.
 Result<bool> HandOverEbpf(const std::string& bpffs_dir, const ConntrackOptions& conntrack) {
   if (auto gone = RemoveGuard(); !gone) return gone;
@@ -154,27 +160,52 @@ Result<bool> HandOverEbpf(const std::string& bpffs_dir, const ConntrackOptions& 
     return WithoutAnswer(cleaned);
   });
   if (!adopted) return std::unexpected(adopted.error());
-  if (*adopted > 0) spdlog::info("{} connections of the packet path go on by nf_conntrack", *adopted);
+  SayAdopted(*adopted, "the packet path");
   return cleaned;
+}
+
+// Ends our virtual servers; their connections go on with who serves by now.
+Result<bool> HandOverIpvs() {
+  auto servers = ipvs::StandingServers();
+  if (!servers) return std::unexpected(servers.error());
+  Result<bool> cleaned = false;
+  auto adopted = AdoptIpvs(*servers, [&] {
+    cleaned = ipvs::CleanUp();
+    return WithoutAnswer(cleaned);
+  });
+  if (!adopted) return std::unexpected(adopted.error());
+  SayAdopted(*adopted, "IPVS");
+  return cleaned;
+}
+
+// The same of kube-proxy's virtual servers.
+Result<void> TakeFromKubeProxy() {
+  auto found = FindKubeProxyIpvs();
+  if (!found) return std::unexpected(found.error());
+  auto adopted = AdoptIpvs(found->servers, &RemoveKubeProxy);
+  if (!adopted) return std::unexpected(adopted.error());
+  SayAdopted(*adopted, "kube-proxy's IPVS");
+  return {};
 }
 
 // Where kube-proxy's rules stand it serves from now on, and connections go on with it. They end if that
 // cannot be: what is asked for is that nothing stays.
-Result<bool> CleanUpForGood(const Options& options) {
+Result<bool> CleanUpForGood(const std::function<Result<bool>()>& hand_over,
+                            const std::function<Result<bool>()>& clean_up) {
   const auto kube_proxy = FindKubeProxy();
-  if (kube_proxy && !kube_proxy->empty()) {
-    auto handed = HandOverEbpf(options.bpffs_dir, options.conntrack);
-    if (handed) return handed;
-    spdlog::warn("connections of the packet path end: {}", handed.error().message);
-  }
-  return CleanUpEbpf(options.bpffs_dir);
+  if (!kube_proxy || kube_proxy->empty()) return clean_up();
+  auto handed = hand_over();
+  if (handed) return handed;
+  spdlog::warn("cleanup: connections end: {}", handed.error().message);
+  return clean_up();
 }
 
 using CleanUpOf = std::pair<Mode, std::function<Result<bool>()>>;
-std::vector<CleanUpOf> CleanUps(const Options& options) {
-  return {{Mode::kEbpf, [options] { return CleanUpForGood(options); }},
+std::vector<CleanUpOf> HandOvers(const Options& options) {
+  return {{Mode::kEbpf,
+           [dir = options.bpffs_dir, times = options.conntrack] { return HandOverEbpf(dir, times); }},
           {Mode::kNftables, &nftables::CleanUp},
-          {Mode::kIpvs, &ipvs::CleanUp},
+          {Mode::kIpvs, &HandOverIpvs},
           {Mode::kIptables, &iptables::CleanUp}};
 }
 
@@ -183,16 +214,14 @@ Leftovers LeftoversFor(Mode mode, const Options& options, std::function<std::str
   Leftovers leftovers;
   leftovers.others = [mode, options, second] {
     std::vector<Leftovers::Other> others;
-    for (auto& [other, clean] : CleanUps(options)) {
+    for (auto& [other, hand_over] : HandOvers(options)) {
       const bool in_use = other == mode || ModeName(other) == second();
-      if (other == Mode::kEbpf)
-        clean = [dir = options.bpffs_dir, times = options.conntrack] { return HandOverEbpf(dir, times); };
-      if (!in_use) others.push_back({std::string(ModeName(other)), std::move(clean)});
+      if (!in_use) others.push_back({std::string(ModeName(other)), std::move(hand_over)});
     }
     return others;
   };
   leftovers.find_kube_proxy = &FindKubeProxy;
-  leftovers.remove_kube_proxy = &RemoveKubeProxy;
+  leftovers.remove_kube_proxy = &TakeFromKubeProxy;
   return leftovers;
 }
 
@@ -228,6 +257,16 @@ Result<Choice> Choose(const Options& options) {
   return TakeFirst(candidates);
 }
 
+// For good: nobody but kube-proxy can stand then.
+std::vector<CleanUpOf> CleanUps(const Options& options) {
+  const auto hand_over = [options] { return HandOverEbpf(options.bpffs_dir, options.conntrack); };
+  const auto end = [options] { return CleanUpEbpf(options.bpffs_dir); };
+  return {{Mode::kEbpf, [=] { return CleanUpForGood(hand_over, end); }},
+          {Mode::kNftables, &nftables::CleanUp},
+          {Mode::kIpvs, [] { return CleanUpForGood(&HandOverIpvs, &ipvs::CleanUp); }},
+          {Mode::kIptables, &iptables::CleanUp}};
+}
+
 }  // namespace
 
 Result<Choice> Open(const Options& options) {
@@ -247,8 +286,8 @@ Result<void> CleanUp(const Options& options) {
   auto claim = ClaimNetns();  // not under a running agent, which would put everything back
   if (!claim) return std::unexpected(Error(claim.error()).In("cleanup"));
   Result<void> outcome = WithoutAnswer(RemoveGuard());
-  for (const auto& [mode, clean] : CleanUps(options)) {
-    auto cleaned = clean();
+  for (const auto& [mode, clean_up] : CleanUps(options)) {
+    auto cleaned = clean_up();
     if (cleaned && *cleaned) spdlog::info("cleanup: {} mode's part is removed", ModeName(mode));
     if (cleaned) continue;
     spdlog::error("cleanup: {} mode: {}", ModeName(mode), cleaned.error().message);

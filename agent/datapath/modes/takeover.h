@@ -49,6 +49,7 @@ class Takeover : public datapath::Datapath {
   Result<void> ApplyNode(const plan::NodePlan& node) override { return inner_->ApplyNode(node); }
   Result<void> Commit() override { return inner_->Commit(); }
   int event_fd() const override { return inner_->event_fd(); }
+  std::vector<datapath::Refusal> Refused() const override { return inner_->Refused(); }
   std::vector<datapath::Usage> Usages() const override { return inner_->Usages(); }
   std::vector<datapath::VerdictCount> Verdicts() const override { return inner_->Verdicts(); }
   uint64_t BytesWritten() const override { return inner_->BytesWritten(); }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/datapath/netfilter/conntrack.h"
 
+#include <linux/netfilter/nf_conntrack_tcp.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <netinet/in.h>
@@ -25,11 +26,6 @@ constexpr uint32_t kFilterProtocol = 1U << 3;
 
 nfgenmsg Fixed(Family family) {
   return {static_cast<uint8_t>(family == Family::kIpv4 ? AF_INET : AF_INET6), NFNETLINK_V0, 0};
-}
-
-template <typename Number>
-std::span<const uint8_t> Bytes(const Number& number) {
-  return {reinterpret_cast<const uint8_t*>(&number), sizeof(number)};
 }
 
 struct Tuple {
@@ -58,6 +54,18 @@ Tuple ReadTuple(std::span<const std::byte> bytes) {
   return tuple;
 }
 
+// TCP_CONNTRACK_NONE of other protocols.
+uint8_t ReadTcpState(std::span<const std::byte> bytes) {
+  uint8_t state = TCP_CONNTRACK_NONE;
+  ForEachNetlinkAttribute(bytes, 0, [&](const NetlinkAttribute& info) {
+    if (info.type != CTA_PROTOINFO_TCP) return;
+    ForEachNetlinkAttribute(info.value, 0, [&](const NetlinkAttribute& each) {
+      if (each.type == CTA_PROTOINFO_TCP_STATE) state = each.As<uint8_t>();
+    });
+  });
+  return state;
+}
+
 // Nothing for an entry of a zone.
 std::optional<ConntrackEntry> ReadEntry(const NetlinkMessage& message) {
   ConntrackEntry entry;
@@ -68,6 +76,8 @@ std::optional<ConntrackEntry> ReadEntry(const NetlinkMessage& message) {
     if (each.type == CTA_TUPLE_REPLY) reply = ReadTuple(each.value);
     if (each.type == CTA_STATUS) entry.status = ntohl(each.As<uint32_t>());
     if (each.type == CTA_ID) entry.id = each.As<uint32_t>();  // opaque: goes back as it came
+    if (each.type == CTA_TIMEOUT) entry.left = std::chrono::seconds(ntohl(each.As<uint32_t>()));
+    if (each.type == CTA_PROTOINFO) entry.tcp_state = ReadTcpState(each.value);
     if (each.type == CTA_ZONE) zone = true;
   });
   if (zone || original.zone || reply.zone) return std::nullopt;
@@ -87,15 +97,15 @@ bool Passes(const ConntrackEntry& entry, const ConntrackFilter& filter) {
 
 NetlinkRequest DumpRequest(const ConntrackFilter& filter) {
   NetlinkRequest request(Type(IPCTNL_MSG_CT_GET), NLM_F_DUMP, Fixed(filter.family));
-  if (filter.status != 0) request.Add(CTA_STATUS, Bytes(htonl(filter.status)));
+  if (filter.status != 0) request.AddValue(CTA_STATUS, htonl(filter.status));
   if (filter.protocol != 0) {
     request.Nest(CTA_TUPLE_ORIG, [&](NetlinkRequest& tuple) {
       tuple.Nest(CTA_TUPLE_PROTO,
-                 [&](NetlinkRequest& protocol) { protocol.Add(CTA_PROTO_NUM, Bytes(filter.protocol)); });
+                 [&](NetlinkRequest& protocol) { protocol.AddValue(CTA_PROTO_NUM, filter.protocol); });
     });
     request.Nest(CTA_FILTER, [&](NetlinkRequest& flags) {
-      flags.Add(CTA_FILTER_ORIG_FLAGS, Bytes(kFilterProtocol));
-      flags.Add(CTA_FILTER_REPLY_FLAGS, Bytes(uint32_t{0}));
+      flags.AddValue(CTA_FILTER_ORIG_FLAGS, kFilterProtocol);
+      flags.AddValue(CTA_FILTER_REPLY_FLAGS, uint32_t{0});
     });
   }
   return request;
@@ -114,12 +124,12 @@ NetlinkRequest DeleteRequest(const ConntrackEntry& entry) {
       AddAddress(ip, CTA_IP_V4_DST, CTA_IP_V6_DST, entry.destination.address);
     });
     tuple.Nest(CTA_TUPLE_PROTO, [&](NetlinkRequest& protocol) {
-      protocol.Add(CTA_PROTO_NUM, Bytes(entry.protocol));
-      protocol.Add(CTA_PROTO_SRC_PORT, Bytes(htons(entry.source.port)));
-      protocol.Add(CTA_PROTO_DST_PORT, Bytes(htons(entry.destination.port)));
+      protocol.AddValue(CTA_PROTO_NUM, entry.protocol);
+      protocol.AddValue(CTA_PROTO_SRC_PORT, htons(entry.source.port));
+      protocol.AddValue(CTA_PROTO_DST_PORT, htons(entry.destination.port));
     });
   });
-  request.Add(CTA_ID, Bytes(entry.id));
+  request.AddValue(CTA_ID, entry.id);
   return request;
 }
 

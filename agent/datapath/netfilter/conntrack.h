@@ -4,6 +4,7 @@
 // packets there belong to somebody else.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -27,8 +28,10 @@ struct ConntrackEntry {
   uint8_t protocol = 0;  // IPPROTO_*
   End source, destination;
   End reply_source, reply_destination;
-  uint32_t status = 0;  // IPS_*
-  uint32_t id = 0;      // tells it from a later one with the same ends
+  uint32_t status = 0;          // IPS_*
+  uint32_t id = 0;              // tells it from a later one with the same ends
+  uint8_t tcp_state = 0;        // enum tcp_conntrack; of TCP
+  std::chrono::seconds left{};  // without a packet it is over then
 };
 
 // Which entries a dump gives. The kernel leaves out the others where it can (protocol: Linux 5.8, status:

@@ -4,7 +4,9 @@
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <netinet/in.h>
 
+#include <fstream>
 #include <set>
+#include <string>
 
 #include "agent/datapath/netfilter/conntrack.h"
 
@@ -12,12 +14,23 @@ namespace fairlead::netfilter {
 
 namespace {
 
+// Of this network namespace: a line each, below three of headings.
+bool HasVirtualServers() {
+  std::ifstream table("/proc/net/ip_vs");
+  std::string line;
+  for (int i = 0; i < 4; ++i) {
+    if (!std::getline(table, line)) return false;
+  }
+  return true;
+}
+
 // Translation of the source alone is somebody else's doing: a Service's packets get another destination
-// first.
+// first. IPVS's have no status of their own.
 Result<bool> HasTranslated(uint8_t protocol) {
+  const uint32_t status = HasVirtualServers() ? 0 : IPS_DST_NAT;
   for (const Family family : {Family::kIpv4, Family::kIpv6}) {
     auto any = AnyConntrackEntry(
-        {.family = family, .protocol = protocol, .status = IPS_DST_NAT},
+        {.family = family, .protocol = protocol, .status = status},
         [](const ConntrackEntry& entry) { return entry.reply_source != entry.destination; });
     if (!any || *any) return any;
   }

@@ -9,7 +9,8 @@
 
 namespace fairlead::netfilter {
 
-// Whether a TCP connection is translated to another destination than its client's. Then packets to Services
+// Whether a TCP connection is translated to another destination than its client's; by IPVS too, whose
+// connections become nf_conntrack's when its servers go (modes/adopt_ipvs.h). Then packets to Services
 // may belong to it, and whoever else translates must leave those alone that begin no connection.
 Result<bool> HasTranslatedFlows();
 

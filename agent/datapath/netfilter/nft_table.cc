@@ -77,8 +77,7 @@ Result<std::set<NftTable>> ListNftTables() {
 
 Result<bool> RemoveNftTable(const NftTable& table) {
   std::array requests{NetlinkRequest(Type(NFT_MSG_DELTABLE), 0, nfgenmsg{table.family, NFNETLINK_V0, 0})};
-  requests[0].Add(NFTA_TABLE_NAME,
-                  {reinterpret_cast<const uint8_t*>(table.name.c_str()), table.name.size() + 1});
+  requests[0].AddText(NFTA_TABLE_NAME, table.name);
   auto netlink = Netlink::Open(NETLINK_NETFILTER);
   auto removed = netlink ? netlink->Transact(NFNL_SUBSYS_NFTABLES, requests)
                          : Result<void>(std::unexpected(netlink.error()));

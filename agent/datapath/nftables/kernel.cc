@@ -33,10 +33,6 @@ uint16_t Type(uint16_t message) {
   return static_cast<uint16_t>(NFNL_SUBSYS_NFTABLES << 8 | message);
 }
 
-std::span<const uint8_t> Text(const std::string& text) {
-  return {reinterpret_cast<const uint8_t*>(text.c_str()), text.size() + 1};
-}
-
 NetlinkRequest Get(uint16_t message, uint16_t flags) {
   return NetlinkRequest(Type(message), flags, nfgenmsg{NFPROTO_INET, NFNETLINK_V0, 0});
 }
@@ -175,7 +171,7 @@ Result<void> NetlinkKernel::Rewrite(std::span<const MapRule> rules) {
 Result<bool> NetlinkKernel::HasTable() {
   NetlinkRequest request = Get(NFT_MSG_GETTABLE, 0);
   const std::string table(kTable);
-  request.Add(NFTA_TABLE_NAME, Text(table));
+  request.AddText(NFTA_TABLE_NAME, table);
   auto asked = asks_.Ask(request, [](const NetlinkMessage&) {});
   if (!asked && asked.error().code == ENOENT) return false;
   if (!asked) return std::unexpected(std::move(asked.error()).In("nf_tables"));
@@ -192,7 +188,7 @@ Result<Sight> NetlinkKernel::Look() {
   // The table's name is the first attribute of every kind of object; older kernels do not filter by it.
   auto dump = [&](uint16_t message, const std::function<void(const NetlinkMessage&)>& visit) {
     NetlinkRequest request = Get(message, NLM_F_DUMP);
-    request.Add(NFTA_CHAIN_TABLE, Text(table));
+    request.AddText(NFTA_CHAIN_TABLE, table);
     return asks_.Ask(request, [&](const NetlinkMessage& heard) {
       for (const auto& attribute : NetlinkAttributes(heard.body, sizeof(nfgenmsg))) {
         if (attribute.type == NFTA_CHAIN_TABLE && attribute.Text() == table) visit(heard);
@@ -233,7 +229,7 @@ Result<Sight> NetlinkKernel::Look() {
 Result<void> NetlinkKernel::DumpSet(const std::string& set, const Netlink::Visit& visit) {
   const std::string table(kTable);
   NetlinkRequest request = Get(NFT_MSG_GETSETELEM, NLM_F_DUMP);
-  request.Add(NFTA_SET_ELEM_LIST_TABLE, Text(table)).Add(NFTA_SET_ELEM_LIST_SET, Text(set));
+  request.AddText(NFTA_SET_ELEM_LIST_TABLE, table).AddText(NFTA_SET_ELEM_LIST_SET, set);
   auto asked = asks_.Ask(request, visit);
   if (!asked) return std::unexpected(std::move(asked.error()).In(fmt::format("set {}", set)));
   return {};

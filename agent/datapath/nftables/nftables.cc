@@ -34,6 +34,7 @@ class NftablesDatapath : public datapath::Datapath {
   Result<void> Prune() override;
   std::optional<std::chrono::steady_clock::time_point> Reconcile() override;
   int event_fd() const override { return kernel_->event_fd(); }
+  std::vector<datapath::Refusal> Refused() const override { return writer_.Refused(); }
   std::vector<datapath::Usage> Usages() const override;
   std::vector<datapath::VerdictCount> Verdicts() const override { return {}; }
   uint64_t BytesWritten() const override { return kernel_->sent(); }

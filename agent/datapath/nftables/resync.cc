@@ -49,6 +49,7 @@ Result<void> Writer::Resync() {
   generation_ = *generation;
   auto sight = kernel_.Look();
   if (!sight) return std::unexpected(sight.error());
+  refused_.clear();
   chains_.merge(ledger_.Chains());
   std::map<plan::ServicePortKey, Sticky> stickies;
   for (const auto& [key, standing] : ledger_.ports()) {
@@ -100,13 +101,17 @@ Result<void> Writer::SendAll(std::vector<nftables::Write> writes) {
     if (!sent) return std::unexpected(sent.error());
     if (sent->empty()) return {};
     std::set<size_t> refused;
-    for (const Refusal& refusal : *sent) refused.insert(refusal.group);
-    auto name = [&](size_t port) {
-      return port < ledger_.ports().size()
-                 ? std::next(ledger_.ports().begin(), static_cast<long>(port))->first.ToString()
-                 : std::string("an element of several Services");
+    auto key_of = [&](size_t port) {
+      const auto& ports = ledger_.ports();
+      return port < ports.size() ? &std::next(ports.begin(), static_cast<long>(port))->first : nullptr;
     };
-    const std::string trouble = fmt::format("{}: {}", name(sent->front().group), sent->front().error.message);
+    for (const Refusal& refusal : *sent) {
+      refused.insert(refusal.group);
+      if (const auto* key = key_of(refusal.group)) refused_.insert_or_assign(*key, refusal.error);
+    }
+    const auto* first = key_of(sent->front().group);
+    const std::string trouble = fmt::format(
+        "{}: {}", first ? first->ToString() : "an element of several Services", sent->front().error.message);
     if (trouble_ != trouble) spdlog::error("{}; tried again with the next full pass", trouble);
     trouble_ = trouble;
     std::erase_if(writes, [&](const nftables::Write& write) { return refused.contains(write.group); });
@@ -206,6 +211,12 @@ Result<size_t> Writer::CompareElements() {
   const size_t count = writes.size();
   if (auto sent = SendAll(std::move(writes)); !sent) return std::unexpected(sent.error());
   return count;
+}
+
+std::vector<datapath::Refusal> Writer::Refused() const {
+  std::vector<datapath::Refusal> refusals;
+  for (const auto& [key, error] : refused_) refusals.push_back({key, error});
+  return refusals;
 }
 
 Result<void> Writer::Prune() {

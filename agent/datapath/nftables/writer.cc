@@ -69,9 +69,35 @@ std::vector<datapath::Failure> Writer::Apply(std::span<const plan::Change> chang
     const bool sctp = change.key.protocol == plan::Protocol::kSctp;
     if (sctp || options_.serves == netfilter::Serves::kAll) ours.push_back(change);
   }
-  if (committed_) return Write(std::move(ours), false);
-  ledger_.Take(ours);
-  return {};
+  if (!committed_) {
+    ledger_.Take(ours);
+    return {};
+  }
+  std::vector<datapath::Failure> failures = ApplyToRefused(ours);
+  std::ranges::move(Write(std::move(ours), false), std::back_inserter(failures));
+  return failures;
+}
+
+// What was refused with the whole stands in the ledger alone, so its change is a matter of the whole again.
+// Takes such changes out of `changes`.
+std::vector<datapath::Failure> Writer::ApplyToRefused(std::vector<plan::Change>& changes) {
+  std::vector<plan::Change> known;
+  for (const plan::Change& change : changes) {
+    if (refused_.contains(change.key)) known.push_back(change);
+  }
+  if (known.empty()) return {};
+  std::erase_if(changes, [&](const plan::Change& change) { return refused_.contains(change.key); });
+  ledger_.Take(known);
+  digest_.reset();  // they may need chains that are not there
+  auto synced = Resync();
+  std::vector<datapath::Failure> failures;
+  for (const plan::Change& change : known) {
+    if (!synced) refused_.insert_or_assign(change.key, synced.error());
+    const auto still = refused_.find(change.key);
+    if (still == refused_.end()) continue;
+    failures.push_back({change, Error(still->second).In(change.key.ToString())});
+  }
+  return failures;
 }
 
 // All in one transaction, but for those it cannot be made with.

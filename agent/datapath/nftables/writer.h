@@ -52,6 +52,7 @@ class Writer {
 
   bool committed() const { return committed_; }
   const Counts& counts() const { return counts_; }
+  std::vector<datapath::Refusal> Refused() const;
   size_t ports() const { return ledger_.ports().size(); }
   size_t backends() const { return ledger_.slots(); }
 
@@ -62,6 +63,7 @@ class Writer {
   Result<std::vector<Refusal>> Send(std::span<const Write> writes);
 
   // Applying (writer.cc).
+  std::vector<datapath::Failure> ApplyToRefused(std::vector<plan::Change>& changes);
   std::vector<datapath::Failure> Write(std::vector<plan::Change> changes, bool healed);
   std::vector<datapath::Failure> WriteHalves(const std::vector<plan::Change>& changes, const Error& error);
   std::vector<datapath::Failure> MakeChains(std::vector<plan::Change>& changes);
@@ -109,9 +111,10 @@ class Writer {
   bool touched_ = false;                 // by somebody else, and not looked at yet
   uint32_t unread_ = 0;                  // full passes by the kernel's word alone
   Clock::time_point full_pass_at_{};
-  Clock::time_point heal_at_{};  // not before
-  std::string last_error_;       // of a full pass, as logged
-  std::string trouble_;          // what the last full pass could not write, as logged
+  Clock::time_point heal_at_{};                    // not before
+  std::string last_error_;                         // of a full pass, as logged
+  std::string trouble_;                            // what the last full pass could not write, as logged
+  std::map<plan::ServicePortKey, Error> refused_;  // what the last look at the whole could not write
   Counts counts_;
 };
 

@@ -30,13 +30,12 @@ void PacketTest::UseRig(RigOptions options) {
   rig_ = std::make_unique<KernelRig>(options);
 }
 
-PortOf PacketTest::Cart() const {
+PortOf PacketTest::Cart(plan::Masquerade cluster_ip) const {
   return PortOf("shop/cart")
-      .ClusterIp(who.cluster_ip, 80)
+      .ClusterIp(who.cluster_ip, 80, cluster_ip)
       .LoadBalancer(who.load_balancer, 80)
       .ExternalIp(who.external_ip, 80)
-      .NodePort(30080)
-      .MasqueradeClusterIps(plan::Masquerade::kOutside);
+      .NodePort(30080);
 }
 
 Packet PacketTest::SynTo(std::string_view address, uint16_t port, uint16_t sport) const {

@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 
 #include "test/support/ebpf/kernel_rig.h"
+#include "test/support/service_port.h"
 
 namespace fairlead::test {
 
@@ -41,8 +42,8 @@ class PacketTest : public testing::TestWithParam<Path> {
   void UseRig(RigOptions options);
 
   // shop/cart: cluster IP, load balancer and external IP with port 80, NodePort 30080; the cluster IP
-  // masquerades for clients outside. Backends come with .On().
-  PortOf Cart() const;
+  // masquerades for clients outside, unless said otherwise. Backends come with .On().
+  PortOf Cart(plan::Masquerade cluster_ip = plan::Masquerade::kOutside) const;
   // The first packet of a connection from a client outside, by a source port the node gives away.
   Packet SynTo(std::string_view address, uint16_t port, uint16_t sport = 20000) const;
 

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// A writer over tables in memory, and service ports in one line:
+// A writer over tables in memory:
 //
 //   Rig rig;
 //   rig.Apply({PortOf("shop/cart").ClusterIp("172.30.0.10", 80).On({"10.180.1.11:8080"})});
 #pragma once
 
 #include <functional>
-#include <initializer_list>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -20,43 +19,6 @@ namespace fairlead::test {
 
 // Big enough for every test that is not about being full.
 Capacities SmallCapacities();
-
-// A service port of the plan; frontends masquerade as the planner would have them without a local-traffic
-// detector. Backends are "address:port", and words after it: "local", "terminating", "weight=3".
-class PortOf {
- public:
-  explicit PortOf(std::string_view service, std::string_view port = "http");
-
-  PortOf& Udp();
-  PortOf& ClusterIp(std::string_view address, uint16_t port);
-  PortOf& ExternalIp(std::string_view address, uint16_t port);
-  PortOf& LoadBalancer(std::string_view address, uint16_t port);
-  PortOf& NodePort(uint16_t port);
-  PortOf& On(std::initializer_list<std::string_view> backends);       // the cluster list; has_any
-  PortOf& On(std::vector<plan::Backend> backends);                    // likewise
-  PortOf& LocalOn(std::initializer_list<std::string_view> backends);  // the local list; has_any
-  PortOf& Draining(std::initializer_list<std::string_view> backends);
-  PortOf& InternalLocal();
-  PortOf& ExternalLocal();
-  PortOf& Dsr();
-  PortOf& MasqueradeClusterIps(plan::Masquerade whom);
-  PortOf& Affinity(uint32_t timeout_s);
-  PortOf& Maglev();
-  PortOf& Ranges(std::initializer_list<std::string_view> cidrs);  // none: nobody may
-
-  const plan::ServicePort& Get() const { return port_; }
-  operator plan::Change() const;  // NOLINT: a builder stands for what it builds
-
- private:
-  PortOf& External(const plan::Frontend& frontend);
-
-  plan::ServicePort port_;
-};
-plan::Change Gone(const PortOf& port);
-
-plan::Backend BackendOf(std::string_view text);
-// 10.200.x.y:8080, `count` of them, from index `first`.
-std::vector<plan::Backend> Backends(uint32_t count, uint32_t first = 0);
 
 // Steps of the writer from outside: a keyed table that calls before each write, as Store::on_store does.
 template <typename Table>

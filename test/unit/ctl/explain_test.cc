@@ -5,6 +5,7 @@
 
 #include <cstring>
 
+#include "agent/ctl/explain_filter.h"
 #include "agent/ctl/explain_packet.h"
 #include "agent/ctl/explanation.h"
 #include "agent/datapath/ebpf/encode.h"
@@ -238,6 +239,67 @@ verdict   TRANSLATED: sent to a backend
 )");
 }
 
+// --- the filter in front of the walk
+
+TEST(ExplainFilterTest, APacketPassesUnseenWhoseAddressesHaveNoBitAndAreInNoServiceCidr) {
+  struct Case {
+    const char* says;
+    explain_at at;
+    kube::Protocol protocol;
+    const char* to;
+    const char* with_bit;
+    bool unseen;
+  };
+  constexpr auto kTcp = kube::Protocol::kTcp, kUdp = kube::Protocol::kUdp;
+  const Case kCases[] = {
+      {"nobody's", EXPLAIN_UPLINK, kTcp, "198.51.100.4", "::", true},
+      {"its destination has a bit", EXPLAIN_UPLINK, kTcp, "198.51.100.4", "198.51.100.4", false},
+      {"its source has one, and a connection begins", EXPLAIN_UPLINK, kTcp, "198.51.100.4", "203.0.113.2",
+       false},
+      {"its source has one, which says nothing of a datagram", EXPLAIN_POD, kUdp, "198.51.100.4",
+       "203.0.113.2", true},
+      {"in a ServiceCIDR, where an address without Service is refused", EXPLAIN_POD, kTcp, "172.30.9.9",
+       "::", false},
+      {"in a ServiceCIDR, on its way out, where nothing is refused", EXPLAIN_EGRESS, kTcp, "172.30.9.9",
+       "::", true},
+      {"at the socket there is no filter", EXPLAIN_SOCKET, kTcp, "198.51.100.4", "::", false},
+  };
+  const Cidr cidrs[] = {test::Range("172.30.0.0/16")};
+  for (const Case& c : kCases) {
+    Question question{At("203.0.113.2"), At(fmt::format("{}:80", c.to)), c.protocol, c.at, kEth0, "eth0", 0};
+    EXPECT_EQ(
+        PassesUnseen(question, cidrs, [&](const Address& address) { return address == Addr(c.with_bit); }),
+        c.unseen)
+        << c.says;
+  }
+}
+
+TEST(ExplainRenderTest, AServiceThatTheFilterPassesUnseenIsSaidToBeWrongBeforeTheWalk) {
+  Walk walk = ToRemoteBackend();
+  walk.Made().unseen = true;
+  EXPECT_THAT(walk.Text(),
+              HasSubstr("in by eth0\nfilter    WRONG: neither 198.51.100.4 nor 203.0.113.2 has a bit in "
+                        "the table destinations, so the programs pass this packet and nothing below "
+                        "happens; please report it\nconntrack "));
+  EXPECT_THAT(walk.Text(Format::kJson), HasSubstr("\"unseen\": true,\n  \"filter\": \"WRONG: neither"));
+}
+
+TEST(ExplainRenderTest, WhatIsNobodysPassesUnseenAndThatIsRight) {
+  Walk walk(Asked("203.0.113.2", "8.8.8.8:53"));
+  walk.Made().question.protocol = kube::Protocol::kUdp;
+  walk.Made().unseen = true;
+  walk.Step(EXPLAIN_STEP_PACKET, "::", EXPLAIN_UPLINK, 17)
+      .Step(EXPLAIN_STEP_FLOW_MISS)
+      .Step(EXPLAIN_STEP_NO_FRONTEND)
+      .Verdict(VERDICT_NOT_OURS);
+  EXPECT_THAT(walk.Text(),
+              HasSubstr("filter    8.8.8.8 does not have a bit in the table destinations: passed "
+                        "without a look at the tables\n"));
+  walk.Made().answer.step[2].number[0] = ADDRESS_CLUSTER_IP;
+  EXPECT_THAT(walk.Text(), HasSubstr("filter    WRONG: 8.8.8.8 does not have"))
+      << "a role is a reason to look";
+}
+
 TEST(ExplainRenderTest, JsonHasTheSameAndItsNumbers) {
   const std::string json = ToRemoteBackend().Text(Format::kJson);
   EXPECT_THAT(json, testing::StartsWith(R"json({
@@ -255,6 +317,7 @@ TEST(ExplainRenderTest, JsonHasTheSameAndItsNumbers) {
   "namespace": "shop",
   "name": "cart",
   "port_name": "http",
+  "unseen": false,
   "verdict": "TRANSLATED",
   "action": "pass",
   "meaning": "sent to a backend",

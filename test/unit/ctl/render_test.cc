@@ -2,8 +2,10 @@
 // What a user sees, as golden text.
 #include "agent/ctl/render.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "agent/ctl/agent_metrics.h"
 #include "test/support/objects.h"
 
 namespace fairlead::ctl {
@@ -379,6 +381,39 @@ TEST(RenderTest, StatusNamesWhatStandsBesideEbpf) {
       << text;
   EXPECT_NE(RenderStatus(Served(), {}, standing, Format::kJson).find("\"beside\": [\n    \"nftables\"\n  ]"),
             std::string::npos);
+}
+
+TEST(RenderTest, StatusSaysHowManyServicePortsWaitAndNothingWhereNoneDoes) {
+  constexpr char kLine[] =
+      "waiting       2 service ports, whose last change is not in the kernel: see the agent's log\n";
+  const modes::Standing standing[] = {{modes::Mode::kIptables, "iptables-save | grep FAIRLEAD"}};
+  EXPECT_THAT(RenderStandingStatus(standing, Format::kTable, 2), testing::EndsWith(kLine));
+  EXPECT_THAT(RenderStatus(Served(), {}, {}, Format::kTable, 2), testing::HasSubstr(kLine));
+  for (std::optional<uint64_t> none : {std::optional<uint64_t>(0), std::optional<uint64_t>()}) {
+    EXPECT_THAT(RenderStandingStatus(standing, Format::kTable, none),
+                testing::Not(testing::HasSubstr("waiting")));
+    EXPECT_THAT(RenderStatus(Served(), {}, {}, Format::kTable, none),
+                testing::Not(testing::HasSubstr("waiting")));
+  }
+  EXPECT_THAT(RenderStandingStatus(standing, Format::kJson, 0),
+              testing::HasSubstr("\"pending_service_ports\": 0"));
+  EXPECT_THAT(RenderStatus(Served(), {}, {}, Format::kJson, 2),
+              testing::HasSubstr("\"pending_service_ports\": 2"));
+}
+
+TEST(RenderTest, WhatWaitsIsReadFromTheAgentsMetrics) {
+  EXPECT_EQ(WaitingIn("# TYPE fairlead_pending_writes gauge\nfairlead_pending_writes 12\nother 3\n"), 12U);
+  EXPECT_EQ(WaitingIn("HTTP/1.1 404 Not Found\r\n\r\n"), std::nullopt);
+  EXPECT_EQ(WaitingIn("\nfairlead_pending_writes \n"), std::nullopt);
+}
+
+TEST(RenderTest, FlowsOfOtherModesAreTheKernelsOwn) {
+  const modes::Standing nftables[] = {{modes::Mode::kNftables, "nft list table inet fairlead"}};
+  EXPECT_EQ(FlowsElsewhereText(nftables),
+            "conntrack reads the flows of ebpf mode; in nftables mode `conntrack -L --dst-nat` shows them");
+  const modes::Standing ipvs[] = {{modes::Mode::kIpvs, "ipvsadm -Ln"}};
+  EXPECT_EQ(FlowsElsewhereText(ipvs),
+            "conntrack reads the flows of ebpf mode; in ipvs mode `ipvsadm -Lnc` shows them");
 }
 
 TEST(RenderTest, StatusOfAnotherModeSaysWhereToLook) {

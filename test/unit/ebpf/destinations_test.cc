@@ -15,6 +15,7 @@
 #include "test/support/ebpf/flows.h"
 #include "test/support/ebpf/rig.h"
 #include "test/support/objects.h"
+#include "test/support/service_port.h"
 
 namespace fairlead::ebpf {
 namespace {

@@ -11,6 +11,7 @@
 #include "test/support/ebpf/dump.h"
 #include "test/support/ebpf/rig.h"
 #include "test/support/objects.h"
+#include "test/support/service_port.h"
 
 namespace fairlead::ebpf {
 namespace {
@@ -50,7 +51,7 @@ PortOf Everywhere() {
       .LoadBalancer("198.51.100.4", 80)
       .NodePort(30001)
       .On({"10.180.1.11:8080"})
-      .LocalOn({"10.180.1.11:8080 local"});
+      .LocalOn({"10.180.1.11:8080"});
 }
 
 TEST(EncodeEntries, PolicyClusterIsOneEntryAnAddressFromTheClusterList) {
@@ -91,12 +92,14 @@ TEST(EncodeEntries, SourceRangesGuardTheLoadBalancerAddressAlone) {
 }
 
 TEST(EncodeEntries, WhomAFrontendMasqueradesIsThePlansWord) {
-  auto cart = PortOf("shop/cart").ClusterIp("172.30.0.10", 80).NodePort(30001);
-  EXPECT_THAT(Texts(cart.MasqueradeClusterIps(plan::Masquerade::kOutside)),
+  auto cart = [](plan::Masquerade whom) {
+    return PortOf("shop/cart").ClusterIp("172.30.0.10", 80, whom).NodePort(30001);
+  };
+  EXPECT_THAT(Texts(cart(plan::Masquerade::kOutside)),
               ElementsAre("172.30.0.10:80/TCP: cluster masquerade-outside",
                           "NodePort 30001/TCP IPv4: cluster masquerade"));
   EXPECT_THAT(
-      Texts(cart.MasqueradeClusterIps(plan::Masquerade::kAll)),
+      Texts(cart(plan::Masquerade::kAll)),
       ElementsAre("172.30.0.10:80/TCP: cluster masquerade", "NodePort 30001/TCP IPv4: cluster masquerade"));
 }
 
@@ -173,7 +176,7 @@ TEST(EncodeBackends, AUdpFlowMayStayOnWhateverServesAndIsNotOffered) {
   auto port = PortOf("shop/dns")
                   .Udp()
                   .On({"10.0.0.1:53", "10.0.0.2:53 local"})
-                  .LocalOn({"10.0.0.2:53 local"})
+                  .LocalOn({"10.0.0.2:53"})
                   .Draining({"10.0.0.3:53 terminating"});
   auto cluster = EncodeBackends(port.Get(), List::kCluster);
   EXPECT_EQ(Copies(cluster.draining), (std::map<std::string, size_t>{{"10.0.0.3:53", 1}}));
@@ -199,10 +202,10 @@ TEST(EncodeService, NamesComeBackWhole) {
 
 TEST(EncodeSourceRanges, PrefixesCountTheSetAndTheMappedAddress) {
   auto keys =
-      EncodeSourceRanges(PortOf("shop/cart").Ranges({"203.0.113.0/24", "0.0.0.0/0", "fd00::/16"}).Get(), 5);
+      EncodeSourceRanges(PortOf("shop/cart").Ranges({"0.0.0.0/0", "203.0.113.0/24", "fd00::/16"}).Get(), 5);
   ASSERT_EQ(keys.size(), 3U);
-  EXPECT_EQ(keys[0].prefix_bits, 32U + 96 + 24);
-  EXPECT_EQ(keys[1].prefix_bits, 32U + 96);
+  EXPECT_EQ(keys[0].prefix_bits, 32U + 96);
+  EXPECT_EQ(keys[1].prefix_bits, 32U + 96 + 24);
   EXPECT_EQ(keys[2].prefix_bits, 32U + 16);
   for (const auto& key : keys) EXPECT_EQ(key.source_set, 5U);
 }

@@ -45,6 +45,65 @@ TEST_F(HandOverTest, AFlowIsToldOnceWithAllItsEnds) {
   EXPECT_TRUE(flows[0].answered);
 }
 
+TEST_F(HandOverTest, AClientWhoseAddressIsKeptIsItsOwnSource) {
+  maker_.Make(FlowOf("203.0.113.2:40000", "198.51.100.4:80").LastSeen(1000));
+  const auto flows = At(1001);
+  ASSERT_EQ(flows.size(), 1U);
+  EXPECT_EQ(flows[0].source, flows[0].client);
+}
+
+TEST_F(HandOverTest, StatesAreToldAsAnotherTableNeedsThem) {
+  struct Case {
+    flow_state state;
+    bool answered, half_closed;
+  };
+  for (const Case& c : {Case{FLOW_SYN, false, false}, Case{FLOW_ESTABLISHED, true, false},
+                        Case{FLOW_HALF_CLOSED, true, true}}) {
+    sets_.Clear();
+    config_.flow_timeout[c.state] = 100;
+    maker_.Make(Web().State(c.state));
+    const auto flows = At(1001);
+    ASSERT_EQ(flows.size(), 1U) << FlowStateName(c.state);
+    EXPECT_EQ(flows[0].answered, c.answered) << FlowStateName(c.state);
+    EXPECT_EQ(flows[0].half_closed, c.half_closed) << FlowStateName(c.state);
+  }
+}
+
+TEST_F(HandOverTest, DatagramsAreToldAsSuch) {
+  config_.flow_timeout[FLOW_UNREPLIED] = 100;
+  maker_.Make(Web().Udp().State(FLOW_UNREPLIED));
+  const auto flows = At(1001);
+  ASSERT_EQ(flows.size(), 1U);
+  EXPECT_EQ(flows[0].protocol, plan::Protocol::kUdp);
+  EXPECT_FALSE(flows[0].answered);
+}
+
+TEST_F(HandOverTest, AFlowThatLostItsFirstHalfIsToldByTheOtherJustTheSame) {
+  maker_.Make(Web());
+  const auto whole = At(1001);
+  sets_.Clear();
+  ASSERT_TRUE(maker_.Make(Web().Reply()));
+  EXPECT_EQ(At(1001), whole);
+}
+
+TEST_F(HandOverTest, APacketOfEitherDirectionKeepsAFlow) {
+  maker_.Make(Web());
+  const auto place = FlowTable(sets_, kFlowKeys).Find(Web().Reply().key).value().place;
+  FlowMaker::Touch(sets_[place.set], place.way, 1050);
+  const auto flows = At(1120);
+  ASSERT_EQ(flows.size(), 1U);
+  EXPECT_EQ(flows[0].left, seconds(61)) << "thirty ticks, and what rounding takes";
+}
+
+TEST_F(HandOverTest, OnesInTunnelsAreCountedInstead) {
+  maker_.Make(Web().Flags(FLOW_DSR));
+  maker_.Make(FlowOf("203.0.113.2:40001", "198.51.100.4:80").LastSeen(1000));
+  const auto flows = At(1001);
+  ASSERT_EQ(flows.size(), 1U);
+  EXPECT_EQ(flows[0].client.port, 40001);
+  EXPECT_EQ(tunnelled_, 1U);
+}
+
 TEST_F(HandOverTest, WhatIsOverIsNotTold) {
   maker_.Make(Web());
   EXPECT_EQ(At(1099).size(), 1U);

@@ -11,7 +11,7 @@
 #include <memory>
 
 #include "agent/base/fd.h"
-#include "test/support/ebpf/rig.h"
+#include "test/support/service_port.h"
 
 namespace fairlead::ebpf {
 namespace {

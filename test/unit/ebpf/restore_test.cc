@@ -7,6 +7,7 @@
 #include "test/support/ebpf/reader.h"
 #include "test/support/ebpf/rig.h"
 #include "test/support/objects.h"
+#include "test/support/service_port.h"
 
 namespace fairlead::ebpf {
 namespace {
@@ -33,14 +34,14 @@ PortOf Guarded() {
       .LoadBalancer("198.51.100.4", 80)
       .NodePort(30001)
       .On({"10.180.1.11:8080", "10.180.3.11:8080"})
-      .LocalOn({"10.180.1.11:8080 local"})
+      .LocalOn({"10.180.1.11:8080"})
       .ExternalLocal()
       .Affinity(60)
       .Maglev()
       .Ranges({"203.0.113.0/24", "198.18.0.0/15"});
 }
 PortOf Dns() {
-  return PortOf("kube-system/dns", "dns")
+  return PortOf("kube-system/dns:dns")
       .Udp()
       .ClusterIp("172.30.0.12", 53)
       .On({"10.180.1.12:53"})

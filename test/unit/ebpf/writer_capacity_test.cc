@@ -6,6 +6,7 @@
 #include "test/support/ebpf/dump.h"
 #include "test/support/ebpf/rig.h"
 #include "test/support/objects.h"
+#include "test/support/service_port.h"
 
 namespace fairlead::ebpf {
 namespace {

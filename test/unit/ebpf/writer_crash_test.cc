@@ -7,6 +7,7 @@
 #include "test/support/ebpf/dump.h"
 #include "test/support/ebpf/rig.h"
 #include "test/support/objects.h"
+#include "test/support/service_port.h"
 
 namespace fairlead::ebpf {
 namespace {
@@ -41,7 +42,7 @@ PortOf Web() {
   return PortOf("shop/web").ClusterIp("172.30.0.11", 80).NodePort(30001).LoadBalancer("198.51.100.4", 80);
 }
 PortOf Dns() {
-  return PortOf("kube-system/dns", "dns").Udp().ClusterIp("172.30.0.53", 53);
+  return PortOf("kube-system/dns:dns").Udp().ClusterIp("172.30.0.53", 53);
 }
 
 const std::vector<Step>& History() {
@@ -55,15 +56,11 @@ const std::vector<Step>& History() {
          node},
         {{Web().On(Backends(4))}, node},
         // Policies and source ranges, at once.
-        {{Web()
-              .On(Backends(4))
-              .LocalOn({"10.200.0.1:8080 local"})
-              .ExternalLocal()
-              .Ranges({"203.0.113.0/24"})},
+        {{Web().On(Backends(4)).LocalOn({"10.200.0.1:8080"}).ExternalLocal().Ranges({"203.0.113.0/24"})},
          node},
         {{Web()
               .On(Backends(4))
-              .LocalOn({"10.200.0.1:8080 local"})
+              .LocalOn({"10.200.0.1:8080"})
               .ExternalLocal()
               .Affinity(30)
               .Ranges({"198.18.0.0/15", "203.0.113.128/25"})},

@@ -7,6 +7,7 @@
 
 #include "test/support/ebpf/dump.h"
 #include "test/support/ebpf/rig.h"
+#include "test/support/service_port.h"
 
 namespace fairlead::ebpf {
 namespace {
@@ -23,7 +24,7 @@ plan::Change RandomChange(std::minstd_rand& random) {
   if (random() % 5 == 0) return Gone(port);
   if (random() % 2 == 0) port.NodePort(static_cast<uint16_t>(30000 + n));
   port.On(Backends(static_cast<uint32_t>(random() % 6), static_cast<uint32_t>(random() % 4)));
-  if (random() % 3 == 0) port.LocalOn({"10.200.0.1:8080 local"}).ExternalLocal();
+  if (random() % 3 == 0) port.LocalOn({"10.200.0.1:8080"}).ExternalLocal();
   if (random() % 3 == 0) port.Affinity(static_cast<uint32_t>(1 + random() % 100));
   if (random() % 4 == 0) port.Maglev();
   if (random() % 2 == 0) {

@@ -10,6 +10,7 @@
 
 #include "test/support/ebpf/reader.h"
 #include "test/support/ebpf/rig.h"
+#include "test/support/service_port.h"
 
 namespace fairlead::ebpf {
 namespace {

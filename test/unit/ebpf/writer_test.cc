@@ -11,6 +11,7 @@
 #include "test/support/ebpf/reader.h"
 #include "test/support/ebpf/rig.h"
 #include "test/support/objects.h"
+#include "test/support/service_port.h"
 
 namespace fairlead::ebpf {
 namespace {
@@ -35,7 +36,7 @@ PortOf Full() {
   return Cart()
       .LoadBalancer("198.51.100.4", 80)
       .NodePort(30001)
-      .LocalOn({"10.180.1.11:8080 local"})
+      .LocalOn({"10.180.1.11:8080"})
       .ExternalLocal()
       .Affinity(60)
       .Maglev()
@@ -66,12 +67,12 @@ TEST(Writer, ScopesPoliciesAndSourceRangesReachTheirEntries) {
 
 TEST(Writer, WhatIsAppliedAgainStoresNothing) {
   Rig rig;
-  rig.Apply({Full(), PortOf("shop/dns", "dns").Udp().ClusterIp("172.30.0.10", 53).On({"10.180.1.12:53"})});
+  rig.Apply({Full(), PortOf("shop/dns:dns").Udp().ClusterIp("172.30.0.10", 53).On({"10.180.1.12:53"})});
   rig.Settle();
   bool touched = false;
   rig.OnStep([&] { touched = true; });
   EXPECT_EQ(rig.Cost([&] {
-    rig.Apply({Full(), PortOf("shop/dns", "dns").Udp().ClusterIp("172.30.0.10", 53).On({"10.180.1.12:53"})});
+    rig.Apply({Full(), PortOf("shop/dns:dns").Udp().ClusterIp("172.30.0.10", 53).On({"10.180.1.12:53"})});
   }),
             0U);
   rig.Settle();
@@ -197,7 +198,7 @@ TEST(Writer, EqualListsShareARun) {
                  .ClusterIp("172.30.0.10", 80)
                  .NodePort(30001)
                  .On({"10.180.1.11:8080 local"})
-                 .LocalOn({"10.180.1.11:8080 local"})
+                 .LocalOn({"10.180.1.11:8080"})
                  .ExternalLocal()});
   EXPECT_EQ(rig.writer->Usages()[1].used, 2U);
 }

@@ -12,12 +12,13 @@
 #include "agent/datapath/iptables/iptables.h"
 #include "agent/datapath/iptables/localnet.h"
 #include "test/support/iptables/own_netns.h"
-#include "test/support/iptables/service_port.h"
 #include "test/support/objects.h"
+#include "test/support/service_port.h"
 
 namespace fairlead::iptables {
 namespace {
 
+using plan::Masquerade::kOutside;
 using test::OwnNetns;
 using test::PortOf;
 using testing::HasSubstr;
@@ -85,45 +86,33 @@ class KernelTest : public testing::TestWithParam<Backend::Kind> {
 
   // A service port for every kind of rule there is.
   static std::vector<plan::Change> EveryKind() {
-    PortOf many("shop/many:http");
-    many.ClusterIp("172.30.0.20", 80);
-    for (int i = 1; i <= 40; ++i) many.Backend(fmt::format("10.180.2.{}", i), 8080);
-    return {PortOf("shop/cart:http")
-                .ClusterIp("172.30.0.10", 80)
+    return {PortOf("shop/cart")
+                .ClusterIp("172.30.0.10", 80, kOutside)
                 .NodePort(30001)
-                .LoadBalancerIp("198.51.100.4", 80)
-                .SourceRange("203.0.113.0/24")
-                .SourceRange("192.168.99.0/24")
-                .Backend("10.180.2.11", 8080)
-                .LocalBackend("10.180.1.11", 8080)
-                .Affinity(10800)
-                .Change(),
-            PortOf("shop/local:dns", plan::Protocol::kUdp)
-                .ClusterIp("172.30.0.12", 53)
+                .LoadBalancer("198.51.100.4", 80)
+                .Ranges({"203.0.113.0/24", "192.168.99.0/24"})
+                .On({"10.180.1.11:8080 local", "10.180.2.11:8080"})
+                .Affinity(),
+            PortOf("shop/local:dns")
+                .Udp()
+                .ClusterIp("172.30.0.12", 53, kOutside)
                 .NodePort(30002)
                 .ExternalIp("198.51.100.22", 53)
                 .ExternalLocal()
                 .HealthCheckNodePort(32001)
-                .LocalBackend("10.180.1.11", 53)
-                .Backend("10.180.2.11", 53)
-                .Change(),
-            PortOf("shop/none:http").ClusterIp("172.30.0.13", 80).NodePort(30003).Change(),
-            PortOf("shop/sctp:s", plan::Protocol::kSctp)
-                .ClusterIp("172.30.0.14", 7)
-                .Backend("10.180.2.11", 7)
-                .Change(),
-            PortOf("shop/six:http")
-                .Ipv6()
-                .ClusterIp("fd00:172:30::10", 80)
+                .On({"10.180.1.11:53 local", "10.180.2.11:53"})
+                .LocalOn({"10.180.1.11:53"}),
+            PortOf("shop/none").ClusterIp("172.30.0.13", 80, kOutside).NodePort(30003),
+            PortOf("shop/sctp:s").Sctp().ClusterIp("172.30.0.14", 7, kOutside).On({"10.180.2.11:7"}),
+            PortOf("shop/six")
+                .ClusterIp("fd00:172:30::10", 80, kOutside)
                 .NodePort(30001)
                 .Affinity(30)
-                .Backend("fd00:10:180:2::11", 8080)
-                .LocalBackend("fd00:10:180:1::11", 8080)
-                .Change(),
-            PortOf("shop/none:dns", plan::Protocol::kUdp).ClusterIp("172.30.0.13", 53).Change(),
-            PortOf("shop/none:dns", plan::Protocol::kUdp).Ipv6().ClusterIp("fd00:172:30::13", 53).Change(),
-            PortOf("shop/none:http").Ipv6().ClusterIp("fd00:172:30::13", 80).Change(),
-            many.Change()};
+                .On({"[fd00:10:180:1::11]:8080 local", "[fd00:10:180:2::11]:8080"}),
+            PortOf("shop/none:dns").Udp().ClusterIp("172.30.0.13", 53, kOutside),
+            PortOf("shop/none:dns").Udp().ClusterIp("fd00:172:30::13", 53, kOutside),
+            PortOf("shop/none").ClusterIp("fd00:172:30::13", 80, kOutside),
+            PortOf("shop/many").ClusterIp("172.30.0.20", 80, kOutside).On(test::Backends(40))};
   }
 
   std::optional<OwnNetns> netns_;
@@ -159,9 +148,11 @@ TEST_P(KernelTest, ARestartWithTheSamePlanWritesNothing) {
 
 TEST_P(KernelTest, AChangeWritesThatServiceOnly) {
   auto datapath = Serve();
-  PortOf changed("shop/sctp:s", plan::Protocol::kSctp);
-  changed.ClusterIp("172.30.0.14", 7).Backend("10.180.2.11", 7).Backend("10.180.2.12", 7);
-  EXPECT_THAT(datapath->Apply(std::vector{changed.Change()}), IsEmpty());
+  const std::vector<plan::Change> changes{PortOf("shop/sctp:s")
+                                              .Sctp()
+                                              .ClusterIp("172.30.0.14", 7, kOutside)
+                                              .On({"10.180.2.11:7", "10.180.2.12:7"})};
+  EXPECT_THAT(datapath->Apply(changes), IsEmpty());
   EXPECT_LE(datapath->Rules().tables[1].written, 3U);
   EXPECT_THAT(Ours(), HasSubstr("10.180.2.12:7"));
 }
@@ -178,12 +169,12 @@ TEST_P(KernelTest, ARemovedServiceLeavesNothing) {
 TEST_P(KernelTest, ARemovedServiceIsNotServedThoughARuleOfOthersLeadsToItsChain) {
   auto datapath = Serve();
   const std::string iptables = backend_->Program(Family::kIpv4, "");
-  const std::string chain = ServiceChain("SVC", PortOf("shop/held:http").Key());
-  const std::vector changes{
-      PortOf("shop/held:http").ClusterIp("172.30.0.31", 80).Backend("10.180.2.77", 8077).Change()};
+  const std::string chain = ServiceChain("SVC", PortOf("shop/held").Get().key);
+  const std::vector<plan::Change> changes{
+      PortOf("shop/held").ClusterIp("172.30.0.31", 80, kOutside).On({"10.180.2.77:8077"})};
   ASSERT_THAT(datapath->Apply(changes), IsEmpty());
   Shell(iptables + " -t nat -N OTHERS; " + iptables + " -t nat -A OTHERS -j " + chain);
-  EXPECT_THAT(datapath->Apply(std::vector{PortOf("shop/held:http").Removal()}), IsEmpty());
+  EXPECT_THAT(datapath->Apply(std::vector{Gone(PortOf("shop/held"))}), IsEmpty());
   EXPECT_THAT(Ours(), Not(HasSubstr("10.180.2.77:8077")));
   EXPECT_THAT(Ours(), Not(HasSubstr("172.30.0.31")));
   EXPECT_THAT(Saved(), HasSubstr("-A OTHERS -j " + chain));
@@ -260,8 +251,8 @@ TEST_P(LockTest, ALockThatIsHeldIsReportedAndTheChangeGoesInLater) {
   ASSERT_EQ(held->status, 0) << "somebody else holds the lock";
   std::jthread holder([] { Shell("flock /run/xtables.lock sleep 7"); });
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
-  const std::vector changes{
-      PortOf("shop/new:http").ClusterIp("172.30.0.99", 80).Backend("10.180.2.99", 1).Change()};
+  const std::vector<plan::Change> changes{
+      PortOf("shop/new").ClusterIp("172.30.0.99", 80, kOutside).On({"10.180.2.99:1"})};
   const auto failures = datapath->Apply(changes);
   ASSERT_EQ(failures.size(), 1U);
   EXPECT_THAT(failures[0].error.message, HasSubstr("held the lock of xtables"));
@@ -272,14 +263,14 @@ TEST_P(LockTest, ALockThatIsHeldIsReportedAndTheChangeGoesInLater) {
 
 TEST_P(KernelTest, AListOfAffinityLivesThroughAChangeOfAnotherBackend) {
   auto datapath = Serve();
-  PortOf cart("shop/keep:http");
-  cart.ClusterIp("172.30.0.30", 80).Affinity(600).Backend("10.180.2.11", 1).Backend("10.180.2.12", 2);
-  ASSERT_THAT(datapath->Apply(std::vector{cart.Change()}), IsEmpty());
+  PortOf cart = PortOf("shop/keep").ClusterIp("172.30.0.30", 80, kOutside).Affinity(600);
+  cart.On({"10.180.2.11:1", "10.180.2.12:2"});
+  ASSERT_THAT(datapath->Apply(std::vector<plan::Change>{cart}), IsEmpty());
   const std::string list =
-      "/proc/net/xt_recent/" + ServiceChain("MEM", cart.Key(), AddressPort(test::Addr("10.180.2.11"), 1));
+      "/proc/net/xt_recent/" + ServiceChain("MEM", cart.Get().key, AddressPort(test::Addr("10.180.2.11"), 1));
   Shell("echo +10.180.1.100 > " + list);
-  cart.Backend("10.180.2.13", 3);
-  ASSERT_THAT(datapath->Apply(std::vector{cart.Change()}), IsEmpty());
+  cart.On({"10.180.2.11:1", "10.180.2.12:2", "10.180.2.13:3"});
+  ASSERT_THAT(datapath->Apply(std::vector<plan::Change>{cart}), IsEmpty());
   EXPECT_THAT(Shell("cat " + list), HasSubstr("src=10.180.1.100"));
 }
 

@@ -10,12 +10,13 @@
 #include <fmt/format.h>
 
 #include "agent/datapath/iptables/names.h"
-#include "test/support/iptables/service_port.h"
 #include "test/support/objects.h"
+#include "test/support/service_port.h"
 
 namespace fairlead::iptables {
 namespace {
 
+using plan::Masquerade::kOutside;
 using test::Addr;
 using test::PortOf;
 using testing::HasSubstr;
@@ -26,7 +27,7 @@ const NodeMatches kNode{"0x4000/0x4000", {"-s 10.180.0.0/16"}, {Addr("192.168.99
 std::string Show(const PortOf& port, const NodeMatches& node = kNode) {
   static constexpr std::string_view kNames[] = {"nat by address", "nat by port", "filter by address",
                                                 "filter by port", "health"};
-  const ServiceRules rules = RenderService(*port.Now(), node);
+  const ServiceRules rules = RenderService(port.Get(), node);
   std::string text;
   for (const Hook& hook : rules.hooks) {
     text += fmt::format("{}: {}\n", kNames[static_cast<size_t>(hook.place)], hook.rule);
@@ -38,11 +39,9 @@ std::string Show(const PortOf& port, const NodeMatches& node = kNode) {
 }
 
 TEST(ServiceRules, AClusterIpIsTranslatedByChanceAndMarkedForWhoIsNoPod) {
-  EXPECT_EQ(Show(PortOf("shop/cart:http")
-                     .ClusterIp("172.30.0.10", 80)
-                     .Backend("10.180.2.11", 8080)
-                     .Backend("10.180.2.12", 8080)
-                     .LocalBackend("10.180.1.11", 8080)),
+  EXPECT_EQ(Show(PortOf("shop/cart")
+                     .ClusterIp("172.30.0.10", 80, kOutside)
+                     .On({"10.180.2.11:8080", "10.180.2.12:8080", "10.180.1.11:8080 local"})),
             R"(
 nat by address: -d 172.30.0.10/32 -p tcp -m tcp --dport 80 -j SVC
 -A SVC -j FAIRLEAD-OUTSIDE
@@ -53,9 +52,7 @@ nat by address: -d 172.30.0.10/32 -p tcp -m tcp --dport 80 -j SVC
 }
 
 TEST(ServiceRules, NobodyIsMarkedOnTheWayToAClusterIpWithoutADetector) {
-  EXPECT_EQ(Show(PortOf("shop/cart:http")
-                     .ClusterIp("172.30.0.10", 80, plan::Masquerade::kNobody)
-                     .Backend("10.180.2.11", 8080)),
+  EXPECT_EQ(Show(PortOf("shop/cart").ClusterIp("172.30.0.10", 80).On({"10.180.2.11:8080"})),
             R"(
 nat by address: -d 172.30.0.10/32 -p tcp -m tcp --dport 80 -j SVC
 -A SVC -p tcp -j DNAT --to-destination 10.180.2.11:8080
@@ -63,10 +60,11 @@ nat by address: -d 172.30.0.10/32 -p tcp -m tcp --dport 80 -j SVC
 }
 
 TEST(ServiceRules, WhoComesFromOutsideIsMarkedAndAClusterIpOfTheSameServiceIsNot) {
-  EXPECT_EQ(
-      Show(
-          PortOf("shop/cart:http").ClusterIp("172.30.0.10", 80).NodePort(30001).Backend("10.180.2.11", 8080)),
-      R"(
+  EXPECT_EQ(Show(PortOf("shop/cart")
+                     .ClusterIp("172.30.0.10", 80, kOutside)
+                     .NodePort(30001)
+                     .On({"10.180.2.11:8080"})),
+            R"(
 nat by address: -d 172.30.0.10/32 -p tcp -m tcp --dport 80 -j INT
 nat by port: -p tcp -m tcp --dport 30001 -j EXT
 -A INT -j FAIRLEAD-OUTSIDE
@@ -78,11 +76,11 @@ nat by port: -p tcp -m tcp --dport 30001 -j EXT
 }
 
 TEST(ServiceRules, ExternalLocalGivesPodsAndTheNodeTheClusterListAndOthersTheLocalOne) {
-  EXPECT_EQ(Show(PortOf("shop/cart:http")
+  EXPECT_EQ(Show(PortOf("shop/cart")
                      .NodePort(30001)
                      .ExternalLocal()
-                     .Backend("10.180.2.11", 8080)
-                     .LocalBackend("10.180.1.11", 8080)),
+                     .On({"10.180.2.11:8080", "10.180.1.11:8080 local"})
+                     .LocalOn({"10.180.1.11:8080"})),
             R"(
 nat by port: -p tcp -m tcp --dport 30001 -j EXT
 -A EXT -s 10.180.0.0/16 -j SVC
@@ -96,7 +94,7 @@ nat by port: -p tcp -m tcp --dport 30001 -j EXT
 }
 
 TEST(ServiceRules, ExternalLocalWithoutALocalBackendDropsWhatIsNotTranslated) {
-  EXPECT_EQ(Show(PortOf("shop/cart:http").NodePort(30001).ExternalLocal().Backend("10.180.2.11", 8080)), R"(
+  EXPECT_EQ(Show(PortOf("shop/cart").NodePort(30001).ExternalLocal().On({"10.180.2.11:8080"})), R"(
 nat by port: -p tcp -m tcp --dport 30001 -j EXT
 filter by port: -p tcp -m tcp --dport 30001 -j DROP
 -A EXT -s 10.180.0.0/16 -j SVC
@@ -107,11 +105,11 @@ filter by port: -p tcp -m tcp --dport 30001 -j DROP
 }
 
 TEST(ServiceRules, SourceRangesGuardTheLoadBalancerAddressAndNothingElse) {
-  EXPECT_EQ(Show(PortOf("shop/cart:http")
+  EXPECT_EQ(Show(PortOf("shop/cart")
                      .ExternalIp("198.51.100.22", 80)
-                     .LoadBalancerIp("198.51.100.4", 80)
-                     .SourceRange("203.0.113.0/24")
-                     .Backend("10.180.2.11", 8080)),
+                     .LoadBalancer("198.51.100.4", 80)
+                     .Ranges({"203.0.113.0/24"})
+                     .On({"10.180.2.11:8080"})),
             R"(
 nat by address: -d 198.51.100.22/32 -p tcp -m tcp --dport 80 -j EXT
 nat by address: -d 198.51.100.4/32 -p tcp -m tcp --dport 80 -j FW
@@ -124,39 +122,38 @@ filter by address: -d 198.51.100.4/32 -p tcp -m tcp --dport 80 -j DROP
 }
 
 TEST(ServiceRules, ANodeInTheSourceRangesMayHaveTheLoadBalancerAddressAsItsSource) {
-  EXPECT_THAT(Show(PortOf("shop/cart:http")
-                       .LoadBalancerIp("198.51.100.4", 80)
-                       .SourceRange("192.168.99.0/24")
-                       .Backend("10.180.2.11", 8080)),
+  EXPECT_THAT(Show(PortOf("shop/cart")
+                       .LoadBalancer("198.51.100.4", 80)
+                       .Ranges({"192.168.99.0/24"})
+                       .On({"10.180.2.11:8080"})),
               HasSubstr("-A FW -s 198.51.100.4/32 -d 198.51.100.4/32 -j EXT\n"));
 }
 
 TEST(ServiceRules, WithoutAnyEndpointEveryFrontendIsRejected) {
-  EXPECT_EQ(Show(PortOf("shop/cart:http").ClusterIp("172.30.0.10", 80).NodePort(30001)), R"(
+  EXPECT_EQ(Show(PortOf("shop/cart").ClusterIp("172.30.0.10", 80, kOutside).NodePort(30001)), R"(
 filter by address: -d 172.30.0.10/32 -p tcp -m tcp --dport 80 -j REJECT --reject-with tcp-reset
 filter by port: -p tcp -m tcp --dport 30001 -j REJECT --reject-with tcp-reset
 )");
 }
 
 TEST(ServiceRules, AUdpClientIsToldByIcmp) {
-  EXPECT_THAT(Show(PortOf("shop/cart:dns", plan::Protocol::kUdp).ClusterIp("172.30.0.10", 53)),
+  EXPECT_THAT(Show(PortOf("shop/cart:dns").Udp().ClusterIp("172.30.0.10", 53, kOutside)),
               HasSubstr("-j REJECT --reject-with icmp-port-unreachable\n"));
-  EXPECT_THAT(Show(PortOf("shop/cart:dns", plan::Protocol::kUdp).Ipv6().ClusterIp("fd00:172:30::10", 53)),
+  EXPECT_THAT(Show(PortOf("shop/cart:dns").Udp().ClusterIp("fd00:172:30::10", 53, kOutside)),
               HasSubstr("-j REJECT --reject-with icmp6-port-unreachable\n"));
 }
 
 TEST(ServiceRules, InternalLocalWithEndpointsElsewhereOnlyIsDropped) {
-  EXPECT_EQ(Show(PortOf("shop/cart:http").ClusterIp("172.30.0.10", 80).InternalLocal().Elsewhere()), R"(
+  EXPECT_EQ(Show(PortOf("shop/cart").ClusterIp("172.30.0.10", 80, kOutside).InternalLocal().Elsewhere()), R"(
 filter by address: -d 172.30.0.10/32 -p tcp -m tcp --dport 80 -j DROP
 )");
 }
 
 TEST(ServiceRules, AffinityAsksForTheRememberedBackendFirstAndRenewsIt) {
-  EXPECT_EQ(Show(PortOf("shop/cart:http")
-                     .ClusterIp("172.30.0.10", 80, plan::Masquerade::kNobody)
+  EXPECT_EQ(Show(PortOf("shop/cart")
+                     .ClusterIp("172.30.0.10", 80)
                      .Affinity(60)
-                     .Backend("10.180.2.11", 8080)
-                     .Backend("10.180.2.12", 8080)),
+                     .On({"10.180.2.11:8080", "10.180.2.12:8080"})),
             R"(
 nat by address: -d 172.30.0.10/32 -p tcp -m tcp --dport 80 -j SVC
 -A SVC -p tcp -m recent --update --seconds 60 --reap --name MEM --mask 255.255.255.255 --rsource -j DNAT --to-destination 10.180.2.11:8080
@@ -167,34 +164,29 @@ nat by address: -d 172.30.0.10/32 -p tcp -m tcp --dport 80 -j SVC
 }
 
 TEST(ServiceRules, TheHealthCheckNodePortIsLetIn) {
-  EXPECT_THAT(Show(PortOf("shop/cart:http").NodePort(30001).HealthCheckNodePort(32001)),
+  EXPECT_THAT(Show(PortOf("shop/cart").NodePort(30001).HealthCheckNodePort(32001)),
               HasSubstr("health: -p tcp -m comment --comment \"shop/cart:http health check node port\" "
                         "-m tcp --dport 32001 -j ACCEPT\n"));
 }
 
 TEST(ServiceRules, EveryChainSaysWhoseItIs) {
-  const auto rules =
-      RenderService(*PortOf("shop/cart:http").NodePort(30001).Backend("10.180.2.11", 8080).Now(), kNode);
+  const auto rules = RenderService(PortOf("shop/cart").NodePort(30001).On({"10.180.2.11:8080"}).Get(), kNode);
   for (const auto& [chain, body] : rules.chains) {
     EXPECT_THAT(body.substr(0, body.find('\n')), HasSubstr("--comment \"shop/cart:http\"")) << chain;
   }
 }
 
 TEST(ServiceRules, AnIpv6BackendStandsInBrackets) {
-  EXPECT_THAT(Show(PortOf("shop/cart:http")
-                       .Ipv6()
-                       .ClusterIp("fd00:172:30::10", 80)
-                       .Backend("fd00:10:180:2::11", 8080)),
-              HasSubstr("-j DNAT --to-destination [fd00:10:180:2::11]:8080\n"));
+  EXPECT_THAT(
+      Show(PortOf("shop/cart").ClusterIp("fd00:172:30::10", 80, kOutside).On({"[fd00:10:180:2::11]:8080"})),
+      HasSubstr("-j DNAT --to-destination [fd00:10:180:2::11]:8080\n"));
 }
 
 // --- long lists
 
 TEST(ServiceRules, ALongListIsPartedSoThatAPacketMeetsFewRules) {
-  PortOf port("shop/cart:http");
-  port.ClusterIp("172.30.0.10", 80, plan::Masquerade::kNobody);
-  for (int i = 0; i < 900; ++i) port.Backend(fmt::format("10.180.{}.{}", i / 200, i % 200 + 1), 8080);
-  const auto rules = RenderService(*port.Now(), kNode);
+  const PortOf port = PortOf("shop/cart").ClusterIp("172.30.0.10", 80).On(test::Backends(900));
+  const auto rules = RenderService(port.Get(), kNode);
   size_t backends = 0;
   for (const auto& [chain, body] : rules.chains) {
     EXPECT_LE(std::ranges::count(body, '\n'), 30) << chain;
@@ -204,26 +196,20 @@ TEST(ServiceRules, ALongListIsPartedSoThatAPacketMeetsFewRules) {
 }
 
 TEST(ServiceRules, ABackendWithoutWeightGetsNoNewConnection) {
-  plan::ServicePort port = *PortOf("shop/cart:http")
-                                .ClusterIp("172.30.0.10", 80)
-                                .Backend("10.180.2.11", 8080)
-                                .Backend("10.180.2.12", 8080)
-                                .Now();
-  port.cluster[0].weight = 0;
-  const auto rules = RenderService(port, kNode);
+  const PortOf port = PortOf("shop/cart")
+                          .ClusterIp("172.30.0.10", 80, kOutside)
+                          .On({"10.180.2.11:8080 weight=0", "10.180.2.12:8080"});
+  const auto rules = RenderService(port.Get(), kNode);
   EXPECT_THAT(rules.chains[0].second, Not(HasSubstr("10.180.2.11")));
   EXPECT_THAT(rules.chains[0].second, HasSubstr("-A " + rules.chains[0].first +
                                                 " -p tcp -j DNAT --to-destination 10.180.2.12:8080\n"));
 }
 
 TEST(ServiceRules, AHeavierBackendIsChosenMoreOften) {
-  plan::ServicePort port = *PortOf("shop/cart:http")
-                                .ClusterIp("172.30.0.10", 80)
-                                .Backend("10.180.2.11", 8080)
-                                .Backend("10.180.2.12", 8080)
-                                .Now();
-  port.cluster[0].weight = 3;
-  EXPECT_THAT(RenderService(port, kNode).chains[0].second, HasSubstr("--probability 0.75000000000 "));
+  EXPECT_THAT(Show(PortOf("shop/cart")
+                       .ClusterIp("172.30.0.10", 80, kOutside)
+                       .On({"10.180.2.11:8080 weight=3", "10.180.2.12:8080"})),
+              HasSubstr("--probability 0.75000000000 "));
 }
 
 }  // namespace

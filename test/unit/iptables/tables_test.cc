@@ -11,12 +11,13 @@
 
 #include "agent/datapath/iptables/localnet.h"
 #include "test/support/iptables/fake_iptables.h"
-#include "test/support/iptables/service_port.h"
 #include "test/support/objects.h"
+#include "test/support/service_port.h"
 
 namespace fairlead::iptables {
 namespace {
 
+using plan::Masquerade::kOutside;
 using test::FakeIptables;
 using test::PortOf;
 using testing::ElementsAre;
@@ -26,9 +27,9 @@ using testing::Not;
 using testing::SizeIs;
 
 PortOf Numbered(int i) {
-  return PortOf(fmt::format("shop/s{}:http", i))
-      .ClusterIp(fmt::format("172.30.{}.{}", i / 200, i % 200 + 1), 80)
-      .Backend("10.180.2.11", static_cast<uint16_t>(8000 + i));
+  return PortOf(fmt::format("shop/s{}", i))
+      .ClusterIp(fmt::format("172.30.{}.{}", i / 200, i % 200 + 1), 80, kOutside)
+      .On({fmt::format("10.180.2.11:{}", 8000 + i)});
 }
 
 class StubFingerprint : public Fingerprint {
@@ -64,7 +65,7 @@ class TablesTest : public testing::Test {
   }
   static std::vector<plan::Change> Changes(int services) {
     std::vector<plan::Change> changes;
-    for (int i = 0; i < services; ++i) changes.push_back(Numbered(i).Change());
+    for (int i = 0; i < services; ++i) changes.push_back(Numbered(i));
     return changes;
   }
   // Names of the service ports that failed.
@@ -102,30 +103,29 @@ TEST_F(TablesTest, CommitWritesEverythingAtOnce) {
 
 TEST_F(TablesTest, AChangedBackendRewritesOneChain) {
   auto tables = Serving(1000);
-  PortOf changed = Numbered(7).Backend("10.180.2.99", 9999);
-  EXPECT_THAT(Apply(*tables, {changed.Change()}), IsEmpty());
-  EXPECT_THAT(kernel_.last_restore, HasSubstr(ServiceChain("SVC", changed.Key())));
+  const PortOf changed = Numbered(7).On({"10.180.2.11:8007", "10.180.2.99:9999"});
+  EXPECT_THAT(Apply(*tables, {changed}), IsEmpty());
+  EXPECT_THAT(kernel_.last_restore, HasSubstr(ServiceChain("SVC", changed.Get().key)));
   EXPECT_EQ(Chains(kernel_.last_restore), 1);
 }
 
 TEST_F(TablesTest, AChangeWithoutEffectIsNotWritten) {
   auto tables = Serving(10);
-  Apply(*tables, {Numbered(7).Change()});
+  Apply(*tables, {Numbered(7)});
   EXPECT_EQ(kernel_.restores, 1);
 }
 
 TEST_F(TablesTest, ARemovedServiceLeavesNoChain) {
   auto tables = Serving(2);
-  EXPECT_THAT(Apply(*tables, {Numbered(1).Removal()}), IsEmpty());
-  EXPECT_FALSE(kernel_.Has("nat", ServiceChain("SVC", Numbered(1).Key())));
+  EXPECT_THAT(Apply(*tables, {Gone(Numbered(1))}), IsEmpty());
+  EXPECT_FALSE(kernel_.Has("nat", ServiceChain("SVC", Numbered(1).Get().key)));
   EXPECT_TRUE(Serves(0));
 }
 
 TEST_F(TablesTest, AServiceThatLosesItsLastEndpointIsRejectedAndNoLongerTranslated) {
   auto tables = Serving(1);
-  PortOf empty("shop/s0:http");
-  empty.ClusterIp("172.30.0.1", 80);
-  EXPECT_THAT(Apply(*tables, {empty.Change()}), IsEmpty());
+  const PortOf empty = PortOf("shop/s0").ClusterIp("172.30.0.1", 80, kOutside);
+  EXPECT_THAT(Apply(*tables, {empty}), IsEmpty());
   EXPECT_FALSE(Serves(0));
   EXPECT_THAT(kernel_.Rules("filter", "FAIRLEAD-SERVICES"), ElementsAre(HasSubstr("-j REJECT")));
 }
@@ -158,17 +158,16 @@ TEST_F(TablesTest, AServiceThatGoesBetweenCommitAndPruneIsGoneAfterIt) {
   auto again = Open();
   Apply(*again, Changes(5));
   EXPECT_TRUE(again->Commit());
-  EXPECT_THAT(Apply(*again, {Numbered(3).Removal()}), IsEmpty());
+  EXPECT_THAT(Apply(*again, {Gone(Numbered(3))}), IsEmpty());
   EXPECT_TRUE(again->Prune());
-  EXPECT_FALSE(kernel_.Has("nat", ServiceChain("SVC", Numbered(3).Key())));
+  EXPECT_FALSE(kernel_.Has("nat", ServiceChain("SVC", Numbered(3).Get().key)));
 }
 
 TEST_F(TablesTest, AServiceScaledToZeroMeanwhileIsRejectedFromCommitOn) {
   Serving(2);
   auto again = Open();
-  PortOf empty("shop/s1:http");
-  empty.ClusterIp("172.30.0.2", 80);
-  Apply(*again, {empty.Change()});
+  const PortOf empty = PortOf("shop/s1").ClusterIp("172.30.0.2", 80, kOutside);
+  Apply(*again, {empty});
   ASSERT_TRUE(again->Commit());
   EXPECT_THAT(kernel_.Rules("filter", "FAIRLEAD-SERVICES"), ElementsAre(HasSubstr("-j REJECT")));
   for (const std::string& rule : kernel_.Rules("nat", "FAIRLEAD-SERVICES"))
@@ -180,9 +179,8 @@ TEST_F(TablesTest, AServiceNamedAfterCommitIsNoLongerWhatItWas) {
   Serving(2);
   auto again = Open();
   ASSERT_TRUE(again->Commit());
-  PortOf empty("shop/s1:http");
-  empty.ClusterIp("172.30.0.2", 80);
-  Apply(*again, {empty.Change()});
+  const PortOf empty = PortOf("shop/s1").ClusterIp("172.30.0.2", 80, kOutside);
+  Apply(*again, {empty});
   for (const std::string& rule : kernel_.Rules("nat", "FAIRLEAD-SERVICES"))
     EXPECT_THAT(rule, Not(HasSubstr("-d 172.30.0.2/32")));
 }
@@ -204,14 +202,14 @@ TEST_F(TablesTest, OneRefusedServiceFailsAloneAndTheOthersAreServed) {
   EXPECT_THAT(Apply(*tables, Changes(9)), ElementsAre("s5"));
   for (int i : {1, 2, 3, 4, 6, 7, 8}) EXPECT_TRUE(Serves(i)) << i;
   kernel_.refuses.clear();
-  EXPECT_THAT(Apply(*tables, {Numbered(5).Change()}), IsEmpty());
+  EXPECT_THAT(Apply(*tables, {Numbered(5)}), IsEmpty());
   EXPECT_TRUE(Serves(5));
 }
 
 TEST_F(TablesTest, AServiceWhoseChangeIsRefusedGoesOnAsItWas) {
   auto tables = Serving(3);
   kernel_.refuses = "10.180.2.99";
-  EXPECT_THAT(Apply(*tables, {Numbered(1).Backend("10.180.2.99", 9999).Change()}), ElementsAre("s1"));
+  EXPECT_THAT(Apply(*tables, {Numbered(1).On({"10.180.2.11:8001", "10.180.2.99:9999"})}), ElementsAre("s1"));
   tables->Reconcile(later_);
   EXPECT_TRUE(Serves(1));
 }
@@ -222,10 +220,14 @@ TEST_F(TablesTest, ARefusedServiceAtTheStartIsTriedAgainAndTheOthersAreServed) {
   Apply(*tables, Changes(9));
   EXPECT_TRUE(tables->Commit());
   EXPECT_TRUE(Serves(4) && Serves(8));
-  EXPECT_FALSE(kernel_.Has("nat", ServiceChain("SVC", Numbered(5).Key())));
+  EXPECT_FALSE(kernel_.Has("nat", ServiceChain("SVC", Numbered(5).Get().key)));
+  ASSERT_THAT(tables->Refused(), SizeIs(1));
+  EXPECT_EQ(tables->Refused()[0].key, Numbered(5).Get().key);
+  EXPECT_THAT(tables->Refused()[0].error.message, HasSubstr("rules of shop/s5"));
   kernel_.refuses.clear();
   tables->Reconcile(later_);
   EXPECT_TRUE(Serves(5));
+  EXPECT_THAT(tables->Refused(), IsEmpty());
   EXPECT_THAT(kernel_.Rules("filter", "FORWARD"), SizeIs(2));  // each jump once, whatever was refused
 }
 
@@ -239,7 +241,7 @@ TEST_F(TablesTest, WhenEverythingIsRefusedItIsNotTriedOneByOne) {
 TEST_F(TablesTest, ALockThatIsHeldFailsTheChangeAtOnceAndNamesTheLock) {
   auto tables = Serving(1);
   kernel_.locked = true;
-  const auto failures = tables->Apply(std::vector{Numbered(1).Change(), Numbered(2).Change()});
+  const auto failures = tables->Apply(std::vector<plan::Change>{Numbered(1), Numbered(2)});
   ASSERT_THAT(failures, SizeIs(2));
   EXPECT_THAT(failures[0].error.message, HasSubstr("held the lock of xtables"));
   EXPECT_EQ(kernel_.restores, 2);
@@ -274,7 +276,7 @@ TEST_F(TablesTest, CommitFailsWhenTheLockIsHeldWhileServicesAreTriedAlone) {
 TEST_F(TablesTest, FailuresAreCounted) {
   auto tables = Serving(1);
   kernel_.locked = true;
-  Apply(*tables, {Numbered(1).Change()});
+  Apply(*tables, {Numbered(1)});
   EXPECT_EQ(tables->counts().failures, 1U);
   EXPECT_EQ(tables->counts().partial_failures, 1U);
 }
@@ -365,9 +367,9 @@ TEST_F(TablesTest, WhoMakesTheSameChangeAgainAtOnceIsPutRightAgain) {
 
 TEST_F(TablesTest, ARemovedServiceIsNotServedThoughARuleOfOthersLeadsToItsChain) {
   auto tables = Serving(2);
-  const std::string chain = ServiceChain("SVC", Numbered(1).Key());
+  const std::string chain = ServiceChain("SVC", Numbered(1).Get().key);
   kernel_.Append("nat", "CNI-DN", "-j " + chain);
-  EXPECT_THAT(Apply(*tables, {Numbered(1).Removal()}), IsEmpty());
+  EXPECT_THAT(Apply(*tables, {Gone(Numbered(1))}), IsEmpty());
   EXPECT_FALSE(Serves(1));
   EXPECT_THAT(kernel_.Text(), Not(HasSubstr("-d 172.30.0.2/32")));
   EXPECT_TRUE(Serves(0));
@@ -380,9 +382,9 @@ TEST_F(TablesTest, ARemovedServiceIsNotServedThoughARuleOfOthersLeadsToItsChain)
 
 TEST_F(TablesTest, AServiceThatComesBackToAChainOthersHeldIsServed) {
   auto tables = Serving(2);
-  kernel_.Append("nat", "CNI-DN", "-j " + ServiceChain("SVC", Numbered(1).Key()));
-  EXPECT_THAT(Apply(*tables, {Numbered(1).Removal()}), IsEmpty());
-  EXPECT_THAT(Apply(*tables, {Numbered(1).Change()}), IsEmpty());
+  kernel_.Append("nat", "CNI-DN", "-j " + ServiceChain("SVC", Numbered(1).Get().key));
+  EXPECT_THAT(Apply(*tables, {Gone(Numbered(1))}), IsEmpty());
+  EXPECT_THAT(Apply(*tables, {Numbered(1)}), IsEmpty());
   tables->Reconcile(later_);
   EXPECT_TRUE(Serves(1));
 }

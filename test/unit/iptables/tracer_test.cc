@@ -6,12 +6,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "test/support/iptables/service_port.h"
 #include "test/support/objects.h"
+#include "test/support/service_port.h"
 
 namespace fairlead::test {
 namespace {
 
+using plan::Masquerade::kOutside;
 using testing::ElementsAre;
 using testing::UnorderedElementsAre;
 
@@ -25,10 +26,9 @@ class TracerTest : public testing::Test {
   }
 
   std::set<Traced> Trace(const PortOf& port, const TracePacket& packet) {
-    plan::Plan plan;
-    plan[port.Key()] = port.Now();
+    const plan::Change change = port;
     IptablesTracer tracer(options_);
-    tracer.Program(plan, node_);
+    tracer.Program({{change.key, change.now}}, node_);
     return tracer.Trace(packet);
   }
   static TracePacket From(std::string_view source, std::string_view destination, uint16_t port) {
@@ -46,11 +46,10 @@ class TracerTest : public testing::Test {
   static Traced End(TraceEnd end) { return {end, {}, 0, false}; }
 
   static PortOf Web() {
-    return PortOf("shop/web:http")
-        .ClusterIp("172.30.0.10", 80)
+    return PortOf("shop/web")
+        .ClusterIp("172.30.0.10", 80, kOutside)
         .NodePort(30001)
-        .Backend("10.180.2.11", 8080)
-        .LocalBackend("10.180.1.11", 8080);
+        .On({"10.180.1.11:8080 local", "10.180.2.11:8080"});
   }
 
   netfilter::NetfilterOptions options_;
@@ -88,7 +87,7 @@ TEST_F(TracerTest, APortNobodyDefinedIsPassed) {
 }
 
 TEST_F(TracerTest, ExternalLocalTellsOutsidePodAndNodeApart) {
-  const PortOf local = Web().ExternalLocal();
+  const PortOf local = Web().ExternalLocal().LocalOn({"10.180.1.11:8080"});
   EXPECT_THAT(Trace(local, From("203.0.113.2", "192.168.99.11", 30001)), ElementsAre(Kept("10.180.1.11")));
   EXPECT_THAT(Trace(local, From("10.180.1.100", "192.168.99.11", 30001)),
               UnorderedElementsAre(Kept("10.180.1.11"), Kept("10.180.2.11")));
@@ -97,13 +96,14 @@ TEST_F(TracerTest, ExternalLocalTellsOutsidePodAndNodeApart) {
 }
 
 TEST_F(TracerTest, ExternalLocalWithoutALocalBackendDropsWhoIsOutside) {
-  const PortOf remote = PortOf("shop/web:http").NodePort(30001).Backend("10.180.2.11", 8080).ExternalLocal();
+  const PortOf remote = PortOf("shop/web").NodePort(30001).On({"10.180.2.11:8080"}).ExternalLocal();
   EXPECT_THAT(Trace(remote, From("203.0.113.2", "192.168.99.11", 30001)),
               ElementsAre(End(TraceEnd::kDropped)));
 }
 
 TEST_F(TracerTest, WithoutEndpointsEverybodyIsRejected) {
-  const PortOf empty = PortOf("shop/web:http").ClusterIp("172.30.0.10", 80).ExternalIp("198.51.100.22", 80);
+  const PortOf empty =
+      PortOf("shop/web").ClusterIp("172.30.0.10", 80, kOutside).ExternalIp("198.51.100.22", 80);
   for (const char* source : {"10.180.1.100", "203.0.113.2", "192.168.99.11"}) {
     EXPECT_THAT(Trace(empty, From(source, "172.30.0.10", 80)), ElementsAre(End(TraceEnd::kRejected)));
     EXPECT_THAT(Trace(empty, From(source, "198.51.100.22", 80)), ElementsAre(End(TraceEnd::kRejected)));
@@ -111,10 +111,8 @@ TEST_F(TracerTest, WithoutEndpointsEverybodyIsRejected) {
 }
 
 TEST_F(TracerTest, WhoIsInNoSourceRangeIsDropped) {
-  const PortOf guarded = PortOf("shop/web:http")
-                             .LoadBalancerIp("198.51.100.4", 80)
-                             .SourceRange("203.0.113.0/25")
-                             .Backend("10.180.2.11", 8080);
+  const PortOf guarded =
+      PortOf("shop/web").LoadBalancer("198.51.100.4", 80).Ranges({"203.0.113.0/25"}).On({"10.180.2.11:8080"});
   EXPECT_THAT(Trace(guarded, From("203.0.113.2", "198.51.100.4", 80)),
               ElementsAre(Masqueraded("10.180.2.11")));
   EXPECT_THAT(Trace(guarded, From("203.0.113.130", "198.51.100.4", 80)),

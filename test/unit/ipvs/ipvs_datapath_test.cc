@@ -4,13 +4,14 @@
 
 #include <gtest/gtest.h>
 
-#include "test/support/iptables/service_port.h"
 #include "test/support/ipvs/fake_host.h"
 #include "test/support/objects.h"
+#include "test/support/service_port.h"
 
 namespace fairlead::ipvs {
 namespace {
 
+using plan::Masquerade::kOutside;
 using test::Addr;
 using test::FakeDevice;
 using test::FakeKernel;
@@ -18,10 +19,10 @@ using test::FakeTools;
 using test::PortOf;
 
 PortOf Cart() {
-  return std::move(PortOf("shop/cart:http").ClusterIp("172.30.0.10", 80).Backend("10.180.1.11", 8080));
+  return PortOf("shop/cart").ClusterIp("172.30.0.10", 80, kOutside).On({"10.180.1.11:8080"});
 }
 PortOf Dns() {
-  return std::move(PortOf("kube-system/dns:dns").ClusterIp("172.30.0.11", 53).Backend("10.180.1.12", 53));
+  return PortOf("kube-system/dns:dns").ClusterIp("172.30.0.11", 53, kOutside).On({"10.180.1.12:53"});
 }
 
 const ServerKey kCart{Addr("172.30.0.10"), 80, plan::Protocol::kTcp};
@@ -105,7 +106,7 @@ class IpvsDatapathTest : public testing::Test {
 };
 
 TEST_F(IpvsDatapathTest, NothingIsWrittenBeforeCommitAndAllOfItThen) {
-  EXPECT_TRUE(Apply({Cart().Change()}).empty());
+  EXPECT_TRUE(Apply({Cart()}).empty());
   ExpectUntouched();
   EXPECT_TRUE(tools_.log.empty());
   Commit();
@@ -119,15 +120,14 @@ TEST_F(IpvsDatapathTest, NothingIsWrittenBeforeCommitAndAllOfItThen) {
 }
 
 TEST_F(IpvsDatapathTest, TheNumberOfRulesDoesNotDependOnTheNumberOfServices) {
-  Serve({Cart().Change()});
+  Serve({Cart()});
   const std::string rules = tools_.Rules("mangle") + tools_.Rules("filter") + tools_.Rules("nat");
   std::vector<plan::Change> changes;
   for (int i = 1; i <= 200; ++i) {
     changes.push_back(PortOf("shop/many:" + std::to_string(i))
-                          .ClusterIp("172.30.1." + std::to_string(i), 80)
+                          .ClusterIp("172.30.1." + std::to_string(i), 80, kOutside)
                           .NodePort(static_cast<uint16_t>(30000 + i))
-                          .LocalBackend("10.180.0.11", 8080)
-                          .Change());
+                          .On({"10.180.0.11:8080 local"}));
   }
   EXPECT_TRUE(Apply(changes).empty());
   EXPECT_EQ(kernel_.servers.size(), 201u);
@@ -135,18 +135,18 @@ TEST_F(IpvsDatapathTest, TheNumberOfRulesDoesNotDependOnTheNumberOfServices) {
 }
 
 TEST_F(IpvsDatapathTest, AChangeOfBackendsCostsItsStepsAndRunsNoProgram) {
-  Serve({Cart().Change()});
+  Serve({Cart()});
   Forget();
-  EXPECT_TRUE(Apply({Cart().Backend("10.180.2.11", 8080).Change()}).empty());
+  EXPECT_TRUE(Apply({Cart().On({"10.180.1.11:8080", "10.180.2.11:8080"})}).empty());
   EXPECT_EQ(kernel_.log, std::vector<std::string>{"add 10.180.2.11:8080 of 172.30.0.10:80/TCP weight 1"});
   EXPECT_TRUE(tools_.log.empty());
 }
 
 TEST_F(IpvsDatapathTest, ARestartWritesOnlyTheDifferenceAndPruneTakesWhatNobodyNames) {
-  Serve({Cart().Change(), Dns().Change()});
+  Serve({Cart(), Dns()});
   Start();
   Forget();
-  EXPECT_TRUE(Apply({Cart().Change()}).empty());
+  EXPECT_TRUE(Apply({Cart()}).empty());
   Commit();
   ExpectUntouched();
   ASSERT_TRUE(datapath_->Prune());
@@ -162,7 +162,7 @@ TEST_F(IpvsDatapathTest, ARestartWritesOnlyTheDifferenceAndPruneTakesWhatNobodyN
 TEST_F(IpvsDatapathTest, AVirtualServerMadeByHandIsNeverTouched) {
   const ServerKey by_hand{Addr("198.51.100.99"), 443, plan::Protocol::kTcp};
   kernel_.servers[by_hand] = {{"wlc", 0, 0}, {{kCartBackend, 9}}};
-  Serve({Cart().Change()});
+  Serve({Cart()});
   datapath_->Reconcile();
   EXPECT_EQ(kernel_.servers[by_hand], (PresentServer{{"wlc", 0, 0}, {{kCartBackend, 9}}}));
 }
@@ -173,9 +173,9 @@ TEST_F(IpvsDatapathTest, InExcludeCidrsServicesAreServedAndServersOfOthersStay) 
   const ServerKey by_hand{Addr("172.30.0.10"), 443, plan::Protocol::kTcp};
   kernel_.servers[by_hand] = {{"wlc", 0, 0}, {{kCartBackend, 9}}};
   Start(options);
-  Serve({Cart().Change()});
+  Serve({Cart()});
   Start(options);
-  Serve({Cart().Change()});
+  Serve({Cart()});
   datapath_->Reconcile();
   EXPECT_EQ(kernel_.Text(),
             "172.30.0.10:80/TCP rr: 10.180.1.11:8080=1\n172.30.0.10:443/TCP wlc: 10.180.1.11:8080=9");
@@ -190,12 +190,10 @@ TEST_F(IpvsDatapathTest, AMalformedExcludeCidrIsSaid) {
 }
 
 TEST_F(IpvsDatapathTest, ASchedulerTheKernelLacksFailsItsServiceAloneAndWhatStoodStands) {
-  Serve({Cart().Change()});
+  Serve({Cart()});
   kernel_.missing_schedulers = {"lblcr"};
-  auto port = *Cart().Backend("10.180.2.11", 8080).Now();
-  port.scheduler = "lblcr";
-  const plan::Change asks = {port.key, std::make_shared<const plan::ServicePort>(port)};
-  EXPECT_EQ(Apply({asks, Dns().Change()}),
+  const PortOf asks = Cart().On({"10.180.1.11:8080", "10.180.2.11:8080"}).Scheduler("lblcr");
+  EXPECT_EQ(Apply({asks, Dns()}),
             std::vector<std::string>{
                 "shop/cart:http/TCP IPv4: IPVS: scheduler lblcr: this kernel has no module ip_vs_lblcr"});
   EXPECT_EQ(kernel_.Text(),
@@ -203,9 +201,9 @@ TEST_F(IpvsDatapathTest, ASchedulerTheKernelLacksFailsItsServiceAloneAndWhatStoo
 }
 
 TEST_F(IpvsDatapathTest, AServerTheKernelRefusesFailsItsServiceAlone) {
-  Serve({Cart().Change()});
+  Serve({Cart()});
   kernel_.refused = {kDns};
-  const auto failures = Apply({Cart().Backend("10.180.2.11", 8080).Change(), Dns().Change()});
+  const auto failures = Apply({Cart().On({"10.180.1.11:8080", "10.180.2.11:8080"}), Dns()});
   ASSERT_EQ(failures.size(), 1u);
   EXPECT_TRUE(failures[0].starts_with("kube-system/dns:dns/TCP IPv4: IPVS: ")) << failures[0];
   EXPECT_EQ(kernel_.Text(), "172.30.0.10:80/TCP rr: 10.180.1.11:8080=1 10.180.2.11:8080=1");
@@ -215,7 +213,7 @@ TEST_F(IpvsDatapathTest, AServerTheKernelRefusesFailsItsServiceAlone) {
 TEST_F(IpvsDatapathTest, AnElementThatIsRefusedFailsItsServiceAlone) {
   Serve({});
   tools_.refused_element = "172.30.0.11,tcp:53";
-  EXPECT_EQ(Apply({Cart().Change(), Dns().Change()}).size(), 1u);
+  EXPECT_EQ(Apply({Cart(), Dns()}).size(), 1u);
   EXPECT_EQ(kernel_.Text(), "172.30.0.10:80/TCP rr: 10.180.1.11:8080=1");
   EXPECT_EQ(device_.Text(), "172.30.0.10");
 }
@@ -223,7 +221,7 @@ TEST_F(IpvsDatapathTest, AnElementThatIsRefusedFailsItsServiceAlone) {
 TEST_F(IpvsDatapathTest, AnAddressThatIsRefusedFailsItsServiceAlone) {
   Serve({});
   device_.refused = {Addr("172.30.0.11")};
-  const auto failures = Apply({Cart().Change(), Dns().Change()});
+  const auto failures = Apply({Cart(), Dns()});
   ASSERT_EQ(failures.size(), 1u);
   EXPECT_TRUE(failures[0].starts_with("kube-system/dns:dns/TCP IPv4: device: add 172.30.0.11"))
       << failures[0];
@@ -234,20 +232,23 @@ TEST_F(IpvsDatapathTest, AnAddressThatIsRefusedFailsItsServiceAlone) {
 
 TEST_F(IpvsDatapathTest, WhatTheKernelRefusesAtCommitKeepsNobodyElseFromServing) {
   kernel_.refused = {kDns};
-  EXPECT_TRUE(Apply({Cart().Change(), Dns().Change()}).empty());
+  EXPECT_TRUE(Apply({Cart(), Dns()}).empty());
   Commit();
   ASSERT_TRUE(datapath_->Prune());
   ASSERT_TRUE(datapath_->ApplyNode({}));
   EXPECT_EQ(kernel_.Text(), "172.30.0.10:80/TCP rr: 10.180.1.11:8080=1");
   EXPECT_EQ(device_.Text(), "172.30.0.10") << "no address without its server";
+  ASSERT_EQ(datapath_->Refused().size(), 1u);
+  EXPECT_EQ(datapath_->Refused()[0].key, Dns().Get().key);
   kernel_.refused.clear();
   datapath_->Reconcile();
+  EXPECT_TRUE(datapath_->Refused().empty());
   EXPECT_EQ(device_.Text(), "172.30.0.10 172.30.0.11") << "tried again";
 }
 
 TEST_F(IpvsDatapathTest, AnElementThatIsRefusedAtCommitKeepsNobodyElseFromServing) {
   tools_.refused_element = "172.30.0.11,tcp:53";
-  EXPECT_TRUE(Apply({Cart().Change(), Dns().Change()}).empty());
+  EXPECT_TRUE(Apply({Cart(), Dns()}).empty());
   Commit();
   EXPECT_EQ(kernel_.Text(), "172.30.0.10:80/TCP rr: 10.180.1.11:8080=1")
       << "what is not guarded does not serve";
@@ -257,7 +258,7 @@ TEST_F(IpvsDatapathTest, AnElementThatIsRefusedAtCommitKeepsNobodyElseFromServin
 }
 
 TEST_F(IpvsDatapathTest, CommitFailsWithoutTheTool) {
-  EXPECT_TRUE(Apply({Cart().Change()}).empty());
+  EXPECT_TRUE(Apply({Cart()}).empty());
   tools_.missing = {"ipset"};
   EXPECT_FALSE(datapath_->Commit());
   tools_.missing = {};
@@ -271,39 +272,37 @@ TEST_F(IpvsDatapathTest, AToolThatRefusesEverythingIsNotTriedElementByElement) {
   tools_.refuses_all = true;
   std::vector<plan::Change> changes;
   for (int i = 0; i < 1000; ++i)
-    changes.push_back(
-        PortOf("shop/many:" + std::to_string(i))
-            .ClusterIp("172.30." + std::to_string(i / 200) + "." + std::to_string(i % 200 + 1), 80)
-            .Change());
+    changes.push_back(PortOf("shop/many:" + std::to_string(i))
+                          .ClusterIp("172.30." + std::to_string(i / 200) + "." + std::to_string(i % 200 + 1),
+                                     80, kOutside));
   EXPECT_EQ(Apply(changes).size(), 1000u);
   EXPECT_LT(tools_.log.size(), 100u);
 }
 
 TEST_F(IpvsDatapathTest, AToolThatIsGoneFailsWhatNeedsItAndComesBack) {
-  Serve({Cart().Change()});
+  Serve({Cart()});
   tools_.missing = {"ipset"};
-  EXPECT_EQ(Apply({Dns().Change()}),
-            std::vector<std::string>{"kube-system/dns:dns/TCP IPv4: ipset: no such program"});
+  EXPECT_EQ(Apply({Dns()}), std::vector<std::string>{"kube-system/dns:dns/TCP IPv4: ipset: no such program"});
   EXPECT_EQ(kernel_.Text(), "172.30.0.10:80/TCP rr: 10.180.1.11:8080=1");
   tools_.missing = {};
-  EXPECT_TRUE(Apply({Dns().Change()}).empty());
+  EXPECT_TRUE(Apply({Dns()}).empty());
   EXPECT_EQ(device_.Text(), "172.30.0.10 172.30.0.11");
 }
 
 TEST_F(IpvsDatapathTest, AnAddressThatMovesToAnotherServiceIsNeverWithoutAServer) {
-  Serve({Cart().Change()});
+  Serve({Cart()});
   Forget();
-  auto heir = PortOf("shop/basket:http").ClusterIp("172.30.0.10", 80).Backend("10.180.2.11", 8080);
-  EXPECT_TRUE(Apply({heir.Change(), Cart().Removal()}).empty());
+  auto heir = PortOf("shop/basket").ClusterIp("172.30.0.10", 80, kOutside).On({"10.180.2.11:8080"});
+  EXPECT_TRUE(Apply({heir, Gone(Cart())}).empty());
   EXPECT_EQ(kernel_.log, (std::vector<std::string>{"add 10.180.2.11:8080 of 172.30.0.10:80/TCP weight 1",
                                                    "set 10.180.1.11:8080 of 172.30.0.10:80/TCP weight 0"}));
   EXPECT_TRUE(device_.log.empty());
 }
 
 TEST_F(IpvsDatapathTest, ADeletedServiceKeepsItsEstablishedConnectionsAndTakesNoNewOne) {
-  Serve({Cart().Change()});
+  Serve({Cart()});
   kernel_.connections[kCart][kCartBackend] = {1, 0};
-  EXPECT_TRUE(Apply({Cart().Removal()}).empty());
+  EXPECT_TRUE(Apply({Gone(Cart())}).empty());
   datapath_->Reconcile();
   EXPECT_EQ(kernel_.Text(), "172.30.0.10:80/TCP rr: 10.180.1.11:8080=0");
   EXPECT_EQ(device_.Text(), "172.30.0.10");
@@ -311,8 +310,8 @@ TEST_F(IpvsDatapathTest, ADeletedServiceKeepsItsEstablishedConnectionsAndTakesNo
 }
 
 TEST_F(IpvsDatapathTest, ADeletedServiceWithoutConnectionsLeavesNothing) {
-  Serve({Cart().Change()});
-  EXPECT_TRUE(Apply({Cart().Removal()}).empty());
+  Serve({Cart()});
+  EXPECT_TRUE(Apply({Gone(Cart())}).empty());
   datapath_->Reconcile();
   EXPECT_EQ(kernel_.Text(), "");
   EXPECT_EQ(device_.Text(), "");
@@ -320,9 +319,9 @@ TEST_F(IpvsDatapathTest, ADeletedServiceWithoutConnectionsLeavesNothing) {
 }
 
 TEST_F(IpvsDatapathTest, AnAddressTwoServicePortsShareStaysWithTheSecond) {
-  auto https = PortOf("shop/cart:https").ClusterIp("172.30.0.10", 443).Backend("10.180.1.11", 8443);
-  Serve({Cart().Change(), https.Change()});
-  EXPECT_TRUE(Apply({Cart().Removal()}).empty());
+  auto https = PortOf("shop/cart:https").ClusterIp("172.30.0.10", 443, kOutside).On({"10.180.1.11:8443"});
+  Serve({Cart(), https});
+  EXPECT_TRUE(Apply({Gone(Cart())}).empty());
   datapath_->Reconcile();
   EXPECT_EQ(device_.Text(), "172.30.0.10");
   EXPECT_EQ(kernel_.Text(), "172.30.0.10:443/TCP rr: 10.180.1.11:8443=1");
@@ -330,7 +329,7 @@ TEST_F(IpvsDatapathTest, AnAddressTwoServicePortsShareStaysWithTheSecond) {
 
 TEST_F(IpvsDatapathTest, AnExternalIpThatIsTheNodesOwnTakesItsPortsAndNothingElse) {
   device_.addresses.others = {Addr("192.168.99.11")};
-  Serve({PortOf("shop/cart:http").ExternalIp("192.168.99.11", 80).Backend("10.180.1.11", 8080).Change()});
+  Serve({PortOf("shop/cart").ExternalIp("192.168.99.11", 80).On({"10.180.1.11:8080"})});
   EXPECT_EQ(kernel_.Text(), "192.168.99.11:80/TCP rr: 10.180.1.11:8080=1");
   EXPECT_EQ(device_.Text(), "");
   EXPECT_EQ(tools_.Sets().find("FAIRLEAD-ADDRESSES"), std::string::npos)
@@ -341,7 +340,7 @@ TEST_F(IpvsDatapathTest, NodePortsFollowTheNodesAddresses) {
   plan::NodePlan node;
   node.nodeport_addresses = {Addr("192.168.99.11")};
   ASSERT_TRUE(datapath_->ApplyNode(node));
-  Serve({PortOf("shop/cart:http").NodePort(30001).Backend("10.180.1.11", 8080).Change()});
+  Serve({PortOf("shop/cart").NodePort(30001).On({"10.180.1.11:8080"})});
   EXPECT_EQ(kernel_.Text(), "192.168.99.11:30001/TCP rr: 10.180.1.11:8080=1");
   node.nodeport_addresses = {Addr("192.168.99.12")};
   ASSERT_TRUE(datapath_->ApplyNode(node));
@@ -350,7 +349,7 @@ TEST_F(IpvsDatapathTest, NodePortsFollowTheNodesAddresses) {
 }
 
 TEST_F(IpvsDatapathTest, AnAddressOfTheNodeThatCouldNotBeWrittenIsWrittenAtTheRetry) {
-  Serve({PortOf("shop/cart:http").NodePort(30001).Backend("10.180.1.11", 8080).Change()});
+  Serve({PortOf("shop/cart").NodePort(30001).On({"10.180.1.11:8080"})});
   plan::NodePlan node;
   node.nodeport_addresses = {Addr("192.168.99.11")};
   tools_.missing = {"ipset"};
@@ -361,7 +360,7 @@ TEST_F(IpvsDatapathTest, AnAddressOfTheNodeThatCouldNotBeWrittenIsWrittenAtTheRe
 }
 
 TEST_F(IpvsDatapathTest, WhatSomebodyTookAwayIsPutRight) {
-  Serve({Cart().Change(), Dns().Change()});
+  Serve({Cart(), Dns()});
   const std::string servers = kernel_.Text(), sets = tools_.Sets(), rules = tools_.Rules("nat");
   kernel_.servers.erase(kCart);
   kernel_.servers[kDns].backends.clear();
@@ -377,7 +376,7 @@ TEST_F(IpvsDatapathTest, WhatSomebodyTookAwayIsPutRight) {
 }
 
 TEST_F(IpvsDatapathTest, WhatSomebodyAddedToOursIsTakenAway) {
-  Serve({Cart().Change()});
+  Serve({Cart()});
   kernel_.servers[kCart].backends[{Addr("10.180.9.9"), 1}] = 1;
   device_.addresses.ours.insert(Addr("172.30.0.99"));
   tools_.sets["FAIRLEAD-MASQ-ALL"].insert("172.30.0.10,tcp:80");
@@ -389,12 +388,12 @@ TEST_F(IpvsDatapathTest, WhatSomebodyAddedToOursIsTakenAway) {
 }
 
 TEST_F(IpvsDatapathTest, AFamilyTheNodeDoesNotHaveIsRefusedByService) {
-  EXPECT_EQ(Apply({PortOf("shop/cart:http").Ipv6().ClusterIp("fd00:172:30::10", 80).Change()}),
+  EXPECT_EQ(Apply({PortOf("shop/cart").ClusterIp("fd00:172:30::10", 80, kOutside)}),
             std::vector<std::string>{"shop/cart:http/TCP IPv6: this node has no IPv6"});
 }
 
 TEST_F(IpvsDatapathTest, TheRulesAreCountedByTable) {
-  Serve({Cart().Change()});
+  Serve({Cart()});
   const datapath::RuleReadings readings = datapath_->Rules();
   ASSERT_EQ(readings.tables.size(), 3u);
   EXPECT_EQ(readings.tables[2].table, "nat");

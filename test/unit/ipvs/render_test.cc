@@ -6,14 +6,13 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "test/support/iptables/service_port.h"
 #include "test/support/objects.h"
+#include "test/support/service_port.h"
 
 namespace fairlead::ipvs {
 namespace {
 
-using plan::Masquerade;
-using plan::Protocol;
+using plan::Masquerade::kOutside;
 using test::Addr;
 using test::PortOf;
 
@@ -35,14 +34,13 @@ std::string Text(const Contribution& made) {
 }
 
 std::string Rendered(const PortOf& port, std::vector<Address> nodeport_addresses = {}) {
-  return Text(Render(*port.Now(), nodeport_addresses, "rr"));
+  return Text(Render(port.Get(), nodeport_addresses, "rr"));
 }
 
 TEST(Render, AClusterIpHasAServerAnAddressAndMasqueradesWhoIsNoPod) {
-  EXPECT_EQ(Rendered(PortOf("shop/cart:http")
-                         .ClusterIp("172.30.0.10", 80)
-                         .LocalBackend("10.180.0.11", 8080)
-                         .Backend("10.180.1.11", 8080)),
+  EXPECT_EQ(Rendered(PortOf("shop/cart")
+                         .ClusterIp("172.30.0.10", 80, kOutside)
+                         .On({"10.180.0.11:8080 local", "10.180.1.11:8080"})),
             "172.30.0.10:80/TCP rr/0x0/0: 10.180.0.11:8080=1 10.180.1.11:8080=1\n"
             "FAIRLEAD-MASQ-OUTSIDE 172.30.0.10,tcp:80\n"
             "FAIRLEAD-HAIRPIN 10.180.0.11,tcp:8080,10.180.0.11\n"
@@ -51,7 +49,7 @@ TEST(Render, AClusterIpHasAServerAnAddressAndMasqueradesWhoIsNoPod) {
 
 TEST(Render, ANodePortHasAServerOnEveryAddressOfItsFamilyAndPutsNoneOnTheDevice) {
   const std::vector<Address> node = {Addr("192.168.99.11"), Addr("192.168.100.11"), Addr("fd00::11")};
-  EXPECT_EQ(Rendered(PortOf("shop/cart:http").NodePort(30001).Backend("10.180.1.11", 8080), node),
+  EXPECT_EQ(Rendered(PortOf("shop/cart").NodePort(30001).On({"10.180.1.11:8080"}), node),
             "192.168.99.11:30001/TCP rr/0x0/0: 10.180.1.11:8080=1\n"
             "192.168.100.11:30001/TCP rr/0x0/0: 10.180.1.11:8080=1\n"
             "FAIRLEAD-MASQ-ALL 192.168.100.11,tcp:30001\n"
@@ -59,52 +57,61 @@ TEST(Render, ANodePortHasAServerOnEveryAddressOfItsFamilyAndPutsNoneOnTheDevice)
 }
 
 TEST(Render, AffinityIsPersistence) {
-  EXPECT_EQ(Rendered(PortOf("shop/cart:http").ClusterIp("172.30.0.10", 80, Masquerade::kNobody).Affinity(60)),
-            "172.30.0.10:80/TCP rr/0x1/60:\n172.30.0.10\n");
+  EXPECT_EQ(Rendered(PortOf("shop/cart").ClusterIp("172.30.0.10", 80).On({"10.180.1.11:8080"}).Affinity(60)),
+            "172.30.0.10:80/TCP rr/0x1/60: 10.180.1.11:8080=1\n172.30.0.10\n");
 }
 
 TEST(Render, TheServicesSchedulerGoesBeforeTheNodes) {
-  auto port = *PortOf("shop/cart:http").ClusterIp("172.30.0.10", 80, Masquerade::kNobody).Now();
-  port.scheduler = "mh";
-  EXPECT_EQ(Text(Render(port, {}, "rr")), "172.30.0.10:80/TCP mh/0x18/0:\n172.30.0.10\n");
-  port.scheduler = "sh";
-  EXPECT_EQ(Text(Render(port, {}, "rr")), "172.30.0.10:80/TCP sh/0x8/0:\n172.30.0.10\n");
+  PortOf port = PortOf("shop/cart").ClusterIp("172.30.0.10", 80).On({"10.180.1.11:8080"});
+  EXPECT_EQ(Rendered(port.Scheduler("mh")),
+            "172.30.0.10:80/TCP mh/0x18/0: 10.180.1.11:8080=1\n172.30.0.10\n");
+  EXPECT_EQ(Rendered(port.Scheduler("sh")), "172.30.0.10:80/TCP sh/0x8/0: 10.180.1.11:8080=1\n172.30.0.10\n");
 }
 
 TEST(Render, AnExternalLocalServiceHasItsLocalBackendsAndNoMark) {
-  EXPECT_EQ(Rendered(PortOf("shop/cart:http")
-                         .LoadBalancerIp("198.51.100.4", 80)
+  EXPECT_EQ(Rendered(PortOf("shop/cart")
+                         .LoadBalancer("198.51.100.4", 80)
                          .ExternalLocal()
-                         .LocalBackend("10.180.0.11", 8080)
-                         .Backend("10.180.1.11", 8080)),
+                         .On({"10.180.0.11:8080 local", "10.180.1.11:8080"})
+                         .LocalOn({"10.180.0.11:8080"})),
             "198.51.100.4:80/TCP rr/0x0/0: 10.180.0.11:8080=1\n"
             "FAIRLEAD-HAIRPIN 10.180.0.11,tcp:8080,10.180.0.11\n"
             "198.51.100.4\n");
 }
 
 TEST(Render, AnExternalLocalServiceWithoutLocalBackendIsForPodsAndTheNodeOnly) {
-  EXPECT_EQ(Rendered(PortOf("shop/cart:http")
-                         .LoadBalancerIp("198.51.100.4", 80)
-                         .ExternalLocal()
-                         .Backend("10.180.1.11", 8080)),
-            "198.51.100.4:80/TCP rr/0x0/0: 10.180.1.11:8080=1\n"
-            "FAIRLEAD-LOCAL-NONE 198.51.100.4,tcp:80\n"
-            "198.51.100.4\n");
+  EXPECT_EQ(
+      Rendered(PortOf("shop/cart").LoadBalancer("198.51.100.4", 80).ExternalLocal().On({"10.180.1.11:8080"})),
+      "198.51.100.4:80/TCP rr/0x0/0: 10.180.1.11:8080=1\n"
+      "FAIRLEAD-LOCAL-NONE 198.51.100.4,tcp:80\n"
+      "198.51.100.4\n");
 }
 
 TEST(Render, WithoutAnyBackendAnExternalLocalServiceRefusesInsteadOfDropping) {
-  EXPECT_EQ(Rendered(PortOf("shop/cart:http").LoadBalancerIp("198.51.100.4", 80).ExternalLocal()),
-            "198.51.100.4:80/TCP rr/0x0/0:\n198.51.100.4\n");
+  EXPECT_EQ(Rendered(PortOf("shop/cart").LoadBalancer("198.51.100.4", 80).ExternalLocal()),
+            "198.51.100.4:80/TCP rr/0x0/0:\nFAIRLEAD-NO-BACKENDS 198.51.100.4,tcp:80\n198.51.100.4\n");
+}
+
+TEST(Render, AFrontendIsRefusedWhereverItHasNobodyToChoose) {
+  EXPECT_EQ(
+      Rendered(PortOf("shop/cart").ClusterIp("172.30.0.10", 80).NodePort(30001).InternalLocal().Elsewhere(),
+               {Addr("192.168.99.11")}),
+      "172.30.0.10:80/TCP rr/0x0/0:\n"
+      "192.168.99.11:30001/TCP rr/0x0/0:\n"
+      "FAIRLEAD-NO-BACKENDS 172.30.0.10,tcp:80\n"
+      "FAIRLEAD-NO-BACKENDS 192.168.99.11,tcp:30001\n"
+      "FAIRLEAD-MASQ-ALL 192.168.99.11,tcp:30001\n"
+      "172.30.0.10\n");
 }
 
 TEST(Render, SourceRangesAreOfLoadBalancerAddressesOnly) {
-  EXPECT_EQ(Rendered(PortOf("shop/cart:http")
-                         .LoadBalancerIp("198.51.100.4", 80)
+  EXPECT_EQ(Rendered(PortOf("shop/cart")
+                         .LoadBalancer("198.51.100.4", 80)
                          .ExternalIp("198.51.100.22", 80)
-                         .SourceRange("203.0.113.0/25")
-                         .SourceRange("203.0.113.200/32")),
-            "198.51.100.22:80/TCP rr/0x0/0:\n"
-            "198.51.100.4:80/TCP rr/0x0/0:\n"
+                         .On({"10.180.1.11:8080"})
+                         .Ranges({"203.0.113.0/25", "203.0.113.200/32"})),
+            "198.51.100.22:80/TCP rr/0x0/0: 10.180.1.11:8080=1\n"
+            "198.51.100.4:80/TCP rr/0x0/0: 10.180.1.11:8080=1\n"
             "FAIRLEAD-RANGES 198.51.100.4,tcp:80,203.0.113.0/25\n"
             "FAIRLEAD-RANGES 198.51.100.4,tcp:80,203.0.113.200\n"
             "FAIRLEAD-RANGED 198.51.100.4,tcp:80\n"
@@ -119,28 +126,28 @@ TEST(Render, ARangeOfEverybodyIsTwoHalves) {
 }
 
 TEST(Render, TheSetsOfIpv6HaveNamesOfTheirOwn) {
-  EXPECT_EQ(Rendered(PortOf("shop/cart:http").Ipv6().ClusterIp("fd00:172:30::10", 80)),
+  EXPECT_EQ(Rendered(PortOf("shop/cart").ClusterIp("fd00:172:30::10", 80, kOutside)),
             "[fd00:172:30::10]:80/TCP rr/0x0/0:\n"
+            "FAIRLEAD-NO-BACKENDS-6 fd00:172:30::10,tcp:80\n"
             "FAIRLEAD-MASQ-OUTSIDE-6 fd00:172:30::10,tcp:80\n"
             "fd00:172:30::10\n");
 }
 
 TEST(Render, AUdpFrontendKnowsTheBackendsItsFlowsMayStayOn) {
-  auto port = *PortOf("shop/dns:dns", Protocol::kUdp)
-                   .LoadBalancerIp("198.51.100.4", 53)
-                   .ExternalLocal()
-                   .LocalBackend("10.180.0.11", 53)
-                   .Backend("10.180.1.11", 53)
-                   .Now();
-  port.draining = {{Addr("10.180.0.12"), 53, true}};
-  EXPECT_EQ(Text(Render(port, {}, "rr")),
+  EXPECT_EQ(Rendered(PortOf("shop/dns:dns")
+                         .Udp()
+                         .LoadBalancer("198.51.100.4", 53)
+                         .ExternalLocal()
+                         .On({"10.180.0.11:53 local", "10.180.1.11:53"})
+                         .LocalOn({"10.180.0.11:53"})
+                         .Draining({"10.180.0.12:53 local"})),
             "198.51.100.4:53/UDP rr/0x0/0: 10.180.0.11:53=1 (10.180.0.12:53) (10.180.1.11:53)\n"
             "FAIRLEAD-HAIRPIN 10.180.0.11,udp:53,10.180.0.11\n"
             "198.51.100.4\n");
 }
 
 TEST(Render, AHealthCheckNodePortIsLetIn) {
-  EXPECT_EQ(Rendered(PortOf("shop/cart:http").HealthCheckNodePort(32001)), "FAIRLEAD-HEALTH 32001\n");
+  EXPECT_EQ(Rendered(PortOf("shop/cart").HealthCheckNodePort(32001)), "FAIRLEAD-HEALTH 32001\n");
 }
 
 TEST(RenderNode, PodsAreByPrefix) {

@@ -42,6 +42,8 @@ TEST(Rules, TheWholeOfThem) {
       ":FAIRLEAD-IPVS-FORWARD - [0:0]\n"
       "-A FAIRLEAD-IPVS-INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN\n"
       "-A FAIRLEAD-IPVS-INPUT -p tcp -m set --match-set FAIRLEAD-HEALTH dst -j ACCEPT\n"
+      "-A FAIRLEAD-IPVS-INPUT -p tcp -m set --match-set FAIRLEAD-NO-BACKENDS dst,dst -j REJECT "
+      "--reject-with tcp-reset\n"
       "-A FAIRLEAD-IPVS-INPUT -m set ! --match-set FAIRLEAD-ADDRESSES dst -j RETURN\n"
       "-A FAIRLEAD-IPVS-INPUT -m set --match-set FAIRLEAD-FRONTENDS dst,dst -j RETURN\n"
       "-A FAIRLEAD-IPVS-INPUT -p icmp -j RETURN\n"

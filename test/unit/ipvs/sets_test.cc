@@ -19,6 +19,7 @@ TEST(Sets, EverySetOfAFamilyIsMade) {
             "create FAIRLEAD-RANGES-6 hash:ip,port,net family inet6 hashsize 1024 maxelem 4194304\n"
             "create FAIRLEAD-RANGED-6 hash:ip,port family inet6 hashsize 1024 maxelem 4194304\n"
             "create FAIRLEAD-LOCAL-NONE-6 hash:ip,port family inet6 hashsize 1024 maxelem 4194304\n"
+            "create FAIRLEAD-NO-BACKENDS-6 hash:ip,port family inet6 hashsize 1024 maxelem 4194304\n"
             "create FAIRLEAD-MASQ-ALL-6 hash:ip,port family inet6 hashsize 1024 maxelem 4194304\n"
             "create FAIRLEAD-MASQ-OUTSIDE-6 hash:ip,port family inet6 hashsize 1024 maxelem 4194304\n"
             "create FAIRLEAD-HAIRPIN-6 hash:ip,port,ip family inet6 hashsize 1024 maxelem 4194304\n"

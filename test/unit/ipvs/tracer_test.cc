@@ -4,11 +4,13 @@
 
 #include <gtest/gtest.h>
 
-#include "test/support/iptables/service_port.h"
 #include "test/support/objects.h"
+#include "test/support/service_port.h"
 
 namespace fairlead::test {
 namespace {
+
+using plan::Masquerade::kOutside;
 
 constexpr Traced kRejected{TraceEnd::kRejected, {}, 0, false};
 constexpr Traced kDropped{TraceEnd::kDropped, {}, 0, false};
@@ -27,7 +29,7 @@ class IpvsTracerTest : public testing::Test {
     node_.nodeport_addresses = {Addr("192.168.99.11")};
     node_.pod_cidrs = {Range("10.180.0.0/16")};
   }
-  void Program(const PortOf& port) { tracer_->Program({{port.Key(), port.Now()}}, node_); }
+  void Program(const plan::Change& port) { tracer_->Program({{port.key, port.now}}, node_); }
   std::set<Traced> From(std::string_view source, std::string_view to, uint16_t port, bool of_node = false) {
     TracePacket packet{.source = Addr(source), .destination = Addr(to)};
     packet.destination_port = port;
@@ -40,7 +42,7 @@ class IpvsTracerTest : public testing::Test {
 };
 
 TEST_F(IpvsTracerTest, APodKeepsItsSourceAndOthersAndItselfDoNot) {
-  Program(PortOf("shop/cart:http").ClusterIp("172.30.0.10", 80).LocalBackend("10.180.0.11", 8080));
+  Program(PortOf("shop/cart").ClusterIp("172.30.0.10", 80, kOutside).On({"10.180.0.11:8080 local"}));
   EXPECT_EQ(From("10.180.0.100", "172.30.0.10", 80), std::set{Reached("10.180.0.11", false)});
   EXPECT_EQ(From("10.180.0.11", "172.30.0.10", 80), std::set{Reached("10.180.0.11", true)});
   EXPECT_EQ(From("203.0.113.2", "172.30.0.10", 80), std::set{Reached("10.180.0.11", true)});
@@ -48,33 +50,30 @@ TEST_F(IpvsTracerTest, APodKeepsItsSourceAndOthersAndItselfDoNot) {
 }
 
 TEST_F(IpvsTracerTest, APortOfAnAddressOfOursThatIsNoFrontendIsRefusedToEverybody) {
-  Program(PortOf("shop/cart:http").ClusterIp("172.30.0.10", 80).Backend("10.180.1.11", 8080));
+  Program(PortOf("shop/cart").ClusterIp("172.30.0.10", 80, kOutside).On({"10.180.1.11:8080"}));
   EXPECT_EQ(From("10.180.0.100", "172.30.0.10", 22), std::set{kRejected});
   EXPECT_EQ(From("192.168.99.11", "172.30.0.10", 22, true), std::set{kRejected});
   EXPECT_EQ(From("10.180.0.100", "172.30.0.99", 22), std::set{kPassed});
 }
 
 TEST_F(IpvsTracerTest, AServerWithoutBackendsRefuses) {
-  Program(PortOf("shop/cart:http").NodePort(30001));
+  Program(PortOf("shop/cart").NodePort(30001));
   EXPECT_EQ(From("203.0.113.2", "192.168.99.11", 30001), std::set{kRejected});
   EXPECT_EQ(From("203.0.113.2", "192.168.99.11", 30002), std::set{kPassed});
 }
 
 TEST_F(IpvsTracerTest, WithoutLocalBackendAnExternalLocalServiceIsDroppedForWhoComesFromOutside) {
-  Program(PortOf("shop/cart:http")
-              .LoadBalancerIp("198.51.100.4", 80)
-              .ExternalLocal()
-              .Backend("10.180.1.11", 8080));
+  Program(PortOf("shop/cart").LoadBalancer("198.51.100.4", 80).ExternalLocal().On({"10.180.1.11:8080"}));
   EXPECT_EQ(From("203.0.113.2", "198.51.100.4", 80), std::set{kDropped});
   EXPECT_EQ(From("10.180.0.100", "198.51.100.4", 80), std::set{Reached("10.180.1.11", false)});
   EXPECT_EQ(From("192.168.99.11", "198.51.100.4", 80, true), std::set{Reached("10.180.1.11", true)});
 }
 
 TEST_F(IpvsTracerTest, WhoIsInNoSourceRangeIsDroppedTheNodeToo) {
-  Program(PortOf("shop/cart:http")
-              .LoadBalancerIp("198.51.100.4", 80)
-              .Backend("10.180.1.11", 8080)
-              .SourceRange("203.0.113.0/25"));
+  Program(PortOf("shop/cart")
+              .LoadBalancer("198.51.100.4", 80)
+              .On({"10.180.1.11:8080"})
+              .Ranges({"203.0.113.0/25"}));
   EXPECT_EQ(From("203.0.113.2", "198.51.100.4", 80), std::set{Reached("10.180.1.11", true)});
   EXPECT_EQ(From("203.0.113.130", "198.51.100.4", 80), std::set{kDropped});
   EXPECT_EQ(From("192.168.99.11", "198.51.100.4", 80, true), std::set{kDropped});

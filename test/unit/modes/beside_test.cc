@@ -138,6 +138,30 @@ TEST_F(BesideTest, FailuresOfTheSecondsCommitAreTriedAgainAndHoldNobodyUp) {
   EXPECT_THAT(Take(), ElementsAre("nftables: Commit"));
 }
 
+TEST_F(BesideTest, EverySctpPortIsRefusedUntilTheSecondsCommitSucceeds) {
+  second_fails_ = {"Commit"};
+  Apply({kSig, kWeb});
+  EXPECT_THAT(beside_->Refused(), IsEmpty()) << "nobody has asked for Commit";
+  EXPECT_TRUE(beside_->Commit());
+  ASSERT_EQ(beside_->Refused().size(), 1U);
+  EXPECT_EQ(beside_->Refused()[0].key, kSig.key);
+  EXPECT_EQ(beside_->Refused()[0].error.message, "shop/sig:p/SCTP IPv4: nftables refuses Commit");
+  second_->fails.clear();
+  now_ += seconds(10);
+  beside_->Reconcile();
+  EXPECT_THAT(beside_->Refused(), IsEmpty());
+}
+
+TEST_F(BesideTest, WhatEitherOfThemRefusesIsNamed) {
+  Apply({kSig, kWeb});
+  beside_->Commit().value();
+  first_->refused = {{kWeb.key, {}}};
+  second_->refused = {{kSig.key, {}}};
+  ASSERT_EQ(beside_->Refused().size(), 2U);
+  EXPECT_EQ(beside_->Refused()[0].key, kWeb.key);
+  EXPECT_EQ(beside_->Refused()[1].key, kSig.key);
+}
+
 TEST_F(BesideTest, ChangesThatOneRefusesAreItsOwnFailures) {
   first_->fails = {"Apply"};
   auto failures = Apply({kSig, kWeb});

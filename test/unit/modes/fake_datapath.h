@@ -33,6 +33,7 @@ class FakeDatapath : public datapath::Datapath {
   Result<void> Prune() override { return Do("Prune"); }
   std::optional<std::chrono::steady_clock::time_point> Reconcile() override { return next; }
   int event_fd() const override { return event; }
+  std::vector<datapath::Refusal> Refused() const override { return refused; }
   std::vector<datapath::Usage> Usages() const override { return {{name_, 1, 2}}; }
   std::vector<datapath::VerdictCount> Verdicts() const override { return {}; }
   uint64_t BytesWritten() const override { return 100; }
@@ -43,6 +44,7 @@ class FakeDatapath : public datapath::Datapath {
   }
 
   std::set<std::string> fails;  // names of functions
+  std::vector<datapath::Refusal> refused;
   std::optional<std::chrono::steady_clock::time_point> next;
   int event = -1;
 

@@ -130,6 +130,12 @@ TEST_F(TakeoverTest, ReconcileComesBackForWhatIsDueFirst) {
   EXPECT_EQ(takeover->Reconcile(), now_ + seconds(5));
 }
 
+TEST_F(TakeoverTest, WhatTheDatapathRefusedIsNotHidden) {
+  auto takeover = Make();
+  inner_->refused = {{{{"shop", "web"}, "p", plan::Protocol::kTcp, Family::kIpv4}, {}}};
+  EXPECT_EQ(takeover->Refused().size(), 1U);
+}
+
 TEST_F(TakeoverTest, RulesAreNamedAfterTheDatapath) {
   EXPECT_EQ(Make()->Rules().datapath, "nftables");
 }

@@ -11,13 +11,14 @@
 #include "agent/datapath/nftables/script.h"
 #include "agent/datapath/nftables/writer.h"
 #include "test/support/netns.h"
-#include "test/support/nftables/ports.h"
 #include "test/support/objects.h"
+#include "test/support/service_port.h"
 
 namespace fairlead::nftables {
 namespace {
 
-using test::NftPort;
+using plan::Masquerade::kOutside;
+using test::PortOf;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -83,25 +84,25 @@ struct NftablesKernelTest : testing::Test {
   int hours = 0;
 };
 
-const NftPort kCart = NftPort("shop/cart")
-                          .ClusterIp("172.30.0.10", 80)
-                          .NodePort(30001)
-                          .On({"10.180.1.11:8080 local", "10.180.2.11:8080"});
+const PortOf kCart = PortOf("shop/cart")
+                         .ClusterIp("172.30.0.10", 80, kOutside)
+                         .NodePort(30001)
+                         .On({"10.180.1.11:8080 local", "10.180.2.11:8080"});
 
 TEST_F(NftablesKernelTest, AnElementReadsBackAsItWasWrittenAndNftPrintsItSo) {
-  const NftPort all = NftPort("shop/web")
-                          .Ipv6()
-                          .ExternalLocal()
-                          .Affinity()
-                          .ClusterIp("fd00:172:30::10", 80)
-                          .LoadBalancer("fd00:198:51:100::4", 80)
-                          .NodePort(30002)
-                          .Ranges({"fd00:203:0:113::/64", "fd00:203:0:113:8000::/65"})
-                          .On({"[fd00:10:180:1::11]:8080 local", "[fd00:10:180:2::11]:8080"})
-                          .LocalOn({"[fd00:10:180:1::11]:8080"});
-  Commit({kCart, all, NftPort("shop/empty").ClusterIp("172.30.0.11", 80)});
+  const PortOf all = PortOf("shop/web")
+                         .ExternalLocal()
+                         .Affinity()
+                         .ClusterIp("fd00:172:30::10", 80, kOutside)
+                         .LoadBalancer("fd00:198:51:100::4", 80)
+                         .NodePort(30002)
+                         .Ranges({"fd00:203:0:113::/64", "fd00:203:0:113:8000::/65"})
+                         .On({"[fd00:10:180:1::11]:8080 local", "[fd00:10:180:2::11]:8080"})
+                         .LocalOn({"[fd00:10:180:1::11]:8080"});
+  Commit({kCart, all, PortOf("shop/empty").ClusterIp("172.30.0.11", 80, kOutside)});
   Ledger ledger;
-  ledger.Take(std::vector<plan::Change>{kCart, all, NftPort("shop/empty").ClusterIp("172.30.0.11", 80)});
+  ledger.Take(
+      std::vector<plan::Change>{kCart, all, PortOf("shop/empty").ClusterIp("172.30.0.11", 80, kOutside)});
   std::set<Element> wanted, found;
   ledger.ForEach([&](size_t, Element element) { wanted.insert(std::move(element)); });
   for (size_t set = 0; set < kSets; ++set) {
@@ -125,26 +126,26 @@ TEST_F(NftablesKernelTest, ATableThatWasFlushedIsMadeAnew) {
   EXPECT_EQ(Listed(), whole);
 }
 
-NftPort Sized(std::string_view name, std::string_view address, size_t backends) {
+PortOf Sized(std::string_view name, std::string_view address, size_t backends) {
   std::vector<plan::Backend> list;
   for (size_t i = 0; i < backends; ++i)
-    list.push_back(test::NftBackend(fmt::format("10.180.2.{}:8080", 11 + i)));
-  return NftPort(name).ClusterIp(address, 80).On(list);
+    list.push_back(test::BackendOf(fmt::format("10.180.2.{}:8080", 11 + i)));
+  return PortOf(name).ClusterIp(address, 80, kOutside).On(list);
 }
 
 TEST_F(NftablesKernelTest, ANumberOfBackendsNobodyHadGetsItsChainsBeforeItIsNeeded) {
   Commit({Sized("shop/cart", "172.30.0.10", 2)});
   for (size_t backends : {3, 40, 0, 50})
-    Apply({Sized("shop/cart", "172.30.0.10", backends).NodePort(30001).HasAny()});
+    Apply({Sized("shop/cart", "172.30.0.10", backends).NodePort(30001).Elsewhere()});
   EXPECT_THAT(Listed(), HasSubstr("goto outside4-50"));
 }
 
 TEST_F(NftablesKernelTest, AServiceGetsSessionAffinityAndLosesIt) {
   for (bool v6 : {false, true}) {
-    NftPort port =
-        v6 ? NftPort("shop/cart").Ipv6().ClusterIp("fd00:172:30::10", 80).On({"[fd00::1]:80"}) : kCart;
+    PortOf port =
+        v6 ? PortOf("shop/cart").ClusterIp("fd00:172:30::10", 80, kOutside).On({"[fd00::1]:80"}) : kCart;
     if (!writer->committed()) Commit({port});
-    Apply({NftPort(port).Affinity(60)});
+    Apply({PortOf(port).Affinity(60)});
     EXPECT_THAT(Listed(), HasSubstr(v6 ? "update @affinity6/shop/cart/http/tcp"
                                        : "update @affinity4/shop/cart/http/tcp"));
     Apply({port});
@@ -154,7 +155,8 @@ TEST_F(NftablesKernelTest, AServiceGetsSessionAffinityAndLosesIt) {
 }
 
 TEST_F(NftablesKernelTest, TheNextAgentTakesTheTableOverAndWritesOnlyDifferences) {
-  const NftPort sticky = NftPort("shop/web").Affinity().ClusterIp("172.30.0.11", 80).On({"10.180.1.12:8080"});
+  const PortOf sticky =
+      PortOf("shop/web").Affinity().ClusterIp("172.30.0.11", 80, kOutside).On({"10.180.1.12:8080"});
   Commit({kCart, sticky});
   const std::string whole = Listed();
   Start();
@@ -165,8 +167,8 @@ TEST_F(NftablesKernelTest, TheNextAgentTakesTheTableOverAndWritesOnlyDifferences
 }
 
 TEST_F(NftablesKernelTest, WhatAnEarlierAgentLeftStaysUntilPrune) {
-  Commit({kCart, NftPort("shop/old")
-                     .ClusterIp("172.30.0.11", 80)
+  Commit({kCart, PortOf("shop/old")
+                     .ClusterIp("172.30.0.11", 80, kOutside)
                      .On({"10.180.1.12:8080", "10.180.1.13:8080", "10.180.1.14:8080"})});
   Start();
   Commit({kCart});
@@ -177,8 +179,8 @@ TEST_F(NftablesKernelTest, WhatAnEarlierAgentLeftStaysUntilPrune) {
 }
 
 TEST_F(NftablesKernelTest, ATableOfAnotherReleaseIsReplacedAtOnce) {
-  const NftPort sticky =
-      NftPort("shop/web").Ipv6().Affinity().ClusterIp("fd00:172:30::11", 80).On({"[fd00::1]:8080"});
+  const PortOf sticky =
+      PortOf("shop/web").Affinity().ClusterIp("fd00:172:30::11", 80, kOutside).On({"[fd00::1]:8080"});
   Commit({kCart, sticky});
   const std::string whole = Listed();
   Nft({"delete", "chain", "inet", "fairlead", SchemaChain()});
@@ -190,7 +192,8 @@ TEST_F(NftablesKernelTest, ATableOfAnotherReleaseIsReplacedAtOnce) {
 
 // Each is something other programs, or people at three in the morning, do to a table.
 TEST_F(NftablesKernelTest, WhateverIsDoneToTheTableIsPutRight) {
-  const NftPort sticky = NftPort("shop/web").Affinity().ClusterIp("172.30.0.11", 80).On({"10.180.1.12:8080"});
+  const PortOf sticky =
+      PortOf("shop/web").Affinity().ClusterIp("172.30.0.11", 80, kOutside).On({"10.180.1.12:8080"});
   Commit({kCart, sticky});
   ASSERT_TRUE(writer->Prune());
   CheckUp();
@@ -227,7 +230,7 @@ TEST_F(NftablesKernelTest, AChangeIntoATableThatWasHarmedSucceedsAtOnce) {
 }
 
 TEST_F(NftablesKernelTest, ThousandsOfClientsAreForgottenInAFewTransactionsAndGoneOnesDoNotMatter) {
-  Commit({NftPort(kCart).Affinity(60)});
+  Commit({PortOf(kCart).Affinity(60)});
   const std::string map = "affinity4/shop/cart/http/tcp";
   std::string elements;
   std::vector<Bytes> clients;
@@ -245,9 +248,9 @@ TEST_F(NftablesKernelTest, ThousandsOfClientsAreForgottenInAFewTransactionsAndGo
 }
 
 TEST_F(NftablesKernelTest, AServiceOfTheLongestNameHasAffinity) {
-  Commit({NftPort("shop/" + std::string(253, 'a'))
+  Commit({PortOf("shop/" + std::string(253, 'a'))
               .Affinity(60)
-              .ClusterIp("172.30.0.10", 80)
+              .ClusterIp("172.30.0.10", 80, kOutside)
               .On({"10.0.0.1:1"})});
   EXPECT_THAT(Listed(), HasSubstr("update @affinity4/shop/aaa"));
 }

@@ -7,14 +7,15 @@
 
 #include <sstream>
 
-#include "test/support/nftables/ports.h"
 #include "test/support/nftables/tracer.h"
 #include "test/support/objects.h"
+#include "test/support/service_port.h"
 
 namespace fairlead::nftables {
 namespace {
 
-using test::NftPort;
+using plan::Masquerade::kOutside;
+using test::PortOf;
 using testing::ElementsAre;
 
 Wording By(netfilter::LocalTraffic::By by, std::string device = {}) {
@@ -113,9 +114,9 @@ struct NftablesTraceTest : testing::Test {
     options.local_traffic.by = netfilter::LocalTraffic::By::kPrefix;
     return options;
   }
-  void Given(std::vector<NftPort> ports) {
+  void Given(std::vector<PortOf> ports) {
     plan::Plan plan;
-    for (const NftPort& port : ports) plan[port.Get().key] = plan::Change(port).now;
+    for (const PortOf& port : ports) plan[port.Get().key] = plan::Change(port).now;
     tracer.Program(plan, node);
   }
   // "10.180.1.11 masqueraded, drop"
@@ -142,9 +143,9 @@ struct NftablesTraceTest : testing::Test {
 };
 
 TEST_F(NftablesTraceTest, ExternalPolicyLocalServesEachKindOfClientFromItsList) {
-  Given({NftPort("shop/web")
+  Given({PortOf("shop/web")
              .ExternalLocal()
-             .ClusterIp("172.30.0.10", 80)
+             .ClusterIp("172.30.0.10", 80, kOutside)
              .NodePort(30001)
              .On({"10.180.1.11:8080 local", "10.180.2.11:8080"})
              .LocalOn({"10.180.1.11:8080"})});
@@ -156,9 +157,9 @@ TEST_F(NftablesTraceTest, ExternalPolicyLocalServesEachKindOfClientFromItsList) 
 }
 
 TEST_F(NftablesTraceTest, WhatIsNoServiceIsRefusedAsItShouldBe) {
-  Given({NftPort("shop/web").ClusterIp("172.30.0.10", 80).On({"10.180.1.11:8080"}),
-         NftPort("shop/empty").ClusterIp("172.30.0.11", 80).NodePort(30002),
-         NftPort("shop/away").InternalLocal().ClusterIp("172.30.0.12", 80).HasAny()});
+  Given({PortOf("shop/web").ClusterIp("172.30.0.10", 80, kOutside).On({"10.180.1.11:8080"}),
+         PortOf("shop/empty").ClusterIp("172.30.0.11", 80, kOutside).NodePort(30002),
+         PortOf("shop/away").InternalLocal().ClusterIp("172.30.0.12", 80, kOutside).Elsewhere()});
   EXPECT_EQ(From("10.180.0.100", "172.30.0.10", 81), "reject");
   EXPECT_EQ(From("10.180.0.100", "172.30.0.11", 80), "reject");
   EXPECT_EQ(From("203.0.113.2", "192.168.99.11", 30002), "reject");
@@ -169,7 +170,7 @@ TEST_F(NftablesTraceTest, WhatIsNoServiceIsRefusedAsItShouldBe) {
 }
 
 TEST_F(NftablesTraceTest, SourceRangesDropBeforeTheChoice) {
-  Given({NftPort("shop/web")
+  Given({PortOf("shop/web")
              .LoadBalancer("198.51.100.4", 80)
              .NodePort(30001)
              .Ranges({"203.0.113.0/25", "203.0.113.0/26"})

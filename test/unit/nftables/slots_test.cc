@@ -7,18 +7,20 @@
 #include <algorithm>
 #include <random>
 
-#include "test/support/nftables/ports.h"
+#include <fmt/format.h>
+
+#include "test/support/service_port.h"
 
 namespace fairlead::nftables {
 namespace {
 
-using test::NftBackend;
+using test::BackendOf;
 using testing::ElementsAre;
 
 // "abc": backends 10.0.0.'a' and so on.
 Slots Of(std::string_view letters) {
   Slots slots;
-  for (char c : letters) slots.push_back({NftBackend(fmt::format("10.0.0.{}:80", int{c})).address, 80});
+  for (char c : letters) slots.push_back({BackendOf(fmt::format("10.0.0.{}:80", int{c})).address, 80});
   return slots;
 }
 std::string Text(const Slots& slots) {
@@ -42,15 +44,14 @@ TEST(SlotsTest, WhatIsNewTakesTheHolesFirst) {
 }
 
 TEST(SlotsTest, AWeightIsThatManyPlaces) {
-  EXPECT_EQ(Text(Weighted({NftBackend("10.0.0.97:80 weight=4"), NftBackend("10.0.0.98:80 weight=2")})),
-            "aab");
+  EXPECT_EQ(Text(Weighted({BackendOf("10.0.0.97:80 weight=4"), BackendOf("10.0.0.98:80 weight=2")})), "aab");
   EXPECT_EQ(Text(Place(Of("aab"), Of("ab"))), "ab");
   EXPECT_EQ(Text(Place(Of("ab"), Of("aab"))), "aba");
 }
 
 TEST(SlotsTest, HugeWeightsAreScaledDownToWhatFits) {
-  std::vector<plan::Backend> list = {NftBackend("10.0.0.1:80 weight=65535"),
-                                     NftBackend("10.0.0.2:80 weight=1")};
+  std::vector<plan::Backend> list = {BackendOf("10.0.0.1:80 weight=65535"),
+                                     BackendOf("10.0.0.2:80 weight=1")};
   const Slots slots = Weighted(list);
   EXPECT_LE(slots.size(), 4097U);
   EXPECT_EQ(std::ranges::count(slots, list[1].address, &Target::address), 1);

@@ -7,13 +7,14 @@
 
 #include "agent/datapath/nftables/script.h"
 #include "test/support/nftables/fake_kernel.h"
-#include "test/support/nftables/ports.h"
 #include "test/support/objects.h"
+#include "test/support/service_port.h"
 
 namespace fairlead::nftables {
 namespace {
 
-using test::NftPort;
+using plan::Masquerade::kOutside;
+using test::PortOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -51,12 +52,14 @@ struct NftablesWriterTest : testing::Test {
   plan::NodePlan node;
 };
 
-NftPort Cart() {
-  return NftPort("shop/cart").ClusterIp("172.30.0.10", 80).On({"10.180.1.11:8080 local", "10.180.2.11:8080"});
+PortOf Cart() {
+  return PortOf("shop/cart")
+      .ClusterIp("172.30.0.10", 80, kOutside)
+      .On({"10.180.1.11:8080 local", "10.180.2.11:8080"});
 }
-NftPort Nth(int n) {
-  return NftPort(fmt::format("shop/s{}", n))
-      .ClusterIp(fmt::format("172.30.1.{}", n), 80)
+PortOf Nth(int n) {
+  return PortOf(fmt::format("shop/s{}", n))
+      .ClusterIp(fmt::format("172.30.1.{}", n), 80, kOutside)
       .On({"10.180.2.12:80"});
 }
 
@@ -101,7 +104,7 @@ TEST_F(NftablesWriterTest, AnEndpointThatIsReplacedIsOneElement) {
 TEST_F(NftablesWriterTest, AnEndpointLessOfAThousandIsAHandfulOfElements) {
   std::vector<plan::Backend> many;
   for (int i = 0; i < 1000; ++i)
-    many.push_back(test::NftBackend(fmt::format("10.190.{}.{}:80", i / 250, 1 + i % 250)));
+    many.push_back(test::BackendOf(fmt::format("10.190.{}.{}:80", i / 250, 1 + i % 250)));
   Commit({Cart().On(many)});
   many.erase(many.begin() + 500);
   Apply({Cart().On(many)});
@@ -110,23 +113,50 @@ TEST_F(NftablesWriterTest, AnEndpointLessOfAThousandIsAHandfulOfElements) {
 
 TEST_F(NftablesWriterTest, AnAddressThatMovesBetweenServicesIsNeverWithoutAnOwner) {
   Commit({Nth(1)});
-  const NftPort heir = NftPort("shop/heir").ClusterIp("172.30.1.1", 80).On({"10.180.2.99:80"});
+  const PortOf heir = PortOf("shop/heir").ClusterIp("172.30.1.1", 80, kOutside).On({"10.180.2.99:80"});
   const size_t commits = kernel.commits;
-  EXPECT_THAT(Apply({Nth(1).Gone(), heir}), IsEmpty());
+  EXPECT_THAT(Apply({Gone(Nth(1)), heir}), IsEmpty());
   EXPECT_EQ(kernel.commits, commits + 1);
   EXPECT_THAT(kernel.ElementsText(), HasSubstr("172.30.1.1 . tcp . 80 . 0 : 10.180.2.99 . 80"));
   EXPECT_THAT(kernel.ElementsText(), HasSubstr("cluster-ips4: 172.30.1.1"));
 }
 
 TEST_F(NftablesWriterTest, WhatSeveralServicesNeedStaysUntilTheLastGoes) {
-  const NftPort other =
-      NftPort("shop/cart", "admin").ClusterIp("172.30.0.10", 81).On({"10.180.1.11:81 local"});
+  const PortOf other =
+      PortOf("shop/cart:admin").ClusterIp("172.30.0.10", 81, kOutside).On({"10.180.1.11:81 local"});
   Commit({Cart(), other});
-  Apply({Cart().Gone()});
+  Apply({Gone(Cart())});
   EXPECT_THAT(kernel.ElementsText(),
               HasSubstr("cluster-ips4: 172.30.0.10\nhairpin4: 10.180.1.11 . 10.180.1.11"));
-  Apply({other.Gone()});
+  Apply({Gone(other)});
   EXPECT_EQ(kernel.ElementsText(), "");
+}
+
+TEST_F(NftablesWriterTest, AServiceTheKernelRefusesAtCommitIsNamedUntilAFullPassWritesIt) {
+  kernel.refuse = [](const Element& element) { return element.comment == "shop/s2:http" ? EINVAL : 0; };
+  Commit({Nth(1), Nth(2), Nth(3)});
+  ASSERT_EQ(writer.Refused().size(), 1U);
+  EXPECT_EQ(writer.Refused()[0].key, plan::Change(Nth(2)).key);
+  kernel.refuse = nullptr;
+  writer.CheckUp(Writer::Clock::now());
+  EXPECT_THAT(writer.Refused(), IsEmpty());
+  EXPECT_THAT(kernel.ElementsText(), HasSubstr("services4: 172.30.1.2 "));
+}
+
+TEST_F(NftablesWriterTest, AServiceTheKernelRefusedAtCommitMayGoOrChange) {
+  kernel.refuse = [](const Element& element) {
+    return element.comment == "shop/s1:http" || element.comment == "shop/s2:http" ? EINVAL : 0;
+  };
+  Commit({Nth(1), Nth(2), Nth(3)});
+  plan::Change gone = Nth(1);
+  gone.now = nullptr;
+  EXPECT_THAT(Apply({gone}), IsEmpty());
+  kernel.refuse = nullptr;
+  EXPECT_THAT(Apply({Nth(2).On({"10.180.2.13:80"})}), IsEmpty());
+  EXPECT_THAT(writer.Refused(), IsEmpty());
+  EXPECT_THAT(kernel.ElementsText(), Not(HasSubstr("172.30.1.1 ")));
+  EXPECT_THAT(kernel.ElementsText(), HasSubstr("services4: 172.30.1.2 "));
+  EXPECT_THAT(kernel.ElementsText(), HasSubstr("10.180.2.13 . 80"));
 }
 
 TEST_F(NftablesWriterTest, OneServiceTheKernelRefusesDoesNotStopTheOthers) {
@@ -157,7 +187,7 @@ TEST_F(NftablesWriterTest, ARefusalThatNamesNobodyIsFoundByHalving) {
 TEST_F(NftablesWriterTest, WithoutNftOnlyWhatNeedsANewChainWaits) {
   Commit({Cart(), Nth(1)});
   kernel.refuse_script = [](std::string_view) { return ENOENT; };
-  EXPECT_THAT(Apply({Nth(1).On({"10.180.2.77:80"}), NftPort("shop/s2").NodePort(30002).On({"10.0.0.1:1"})}),
+  EXPECT_THAT(Apply({Nth(1).On({"10.180.2.77:80"}), PortOf("shop/s2").NodePort(30002).On({"10.0.0.1:1"})}),
               ElementsAre(HasSubstr("shop/s2:http/TCP IPv4: ")));
   EXPECT_THAT(kernel.ElementsText(), HasSubstr("10.180.2.77 . 80"));
 }
@@ -177,10 +207,8 @@ TEST_F(NftablesWriterTest, BesideEbpfOnlySctpIsServed) {
   netfilter::NetfilterOptions options = Options();
   options.serves = netfilter::Serves::kOnlySctp;
   Writer beside(kernel, options);
-  const NftPort sctp = NftPort("shop/sctp")
-                           .Protocol(plan::Protocol::kSctp)
-                           .ClusterIp("172.30.0.11", 80)
-                           .On({"10.180.2.12:80"});
+  const PortOf sctp =
+      PortOf("shop/sctp").Sctp().ClusterIp("172.30.0.11", 80, kOutside).On({"10.180.2.12:80"});
   EXPECT_THAT(beside.Apply(std::vector<plan::Change>{Cart(), sctp}), IsEmpty());
   ASSERT_TRUE(beside.Commit());
   EXPECT_THAT(kernel.ElementsText(),
@@ -200,9 +228,9 @@ TEST_F(NftablesWriterTest, NothingIsReadWhileNobodyElseWrites) {
   EXPECT_EQ(kernel.commits, commits);
 }
 
-NftPort Sized(size_t count) {
+PortOf Sized(size_t count) {
   std::vector<plan::Backend> list;
-  for (size_t i = 0; i < count; ++i) list.push_back(test::NftBackend(fmt::format("10.180.2.{}:80", 1 + i)));
+  for (size_t i = 0; i < count; ++i) list.push_back(test::BackendOf(fmt::format("10.180.2.{}:80", 1 + i)));
   return Cart().On(list);
 }
 
@@ -241,7 +269,7 @@ TEST_F(NftablesWriterTest, ATableThatIsNotWholeGoesWithoutNft) {
 }
 
 TEST_F(NftablesWriterTest, WithExternalPolicyLocalAnyBackendMayReachItself) {
-  Commit({NftPort("shop/cart")
+  Commit({PortOf("shop/cart")
               .ExternalLocal()
               .NodePort(30001)
               .On({"10.180.1.11:8080 local", "10.180.2.11:8080"})
@@ -255,7 +283,7 @@ TEST_F(NftablesWriterTest, TheNumberOfBackendsFollowsTheirServices) {
   EXPECT_EQ(writer.backends(), 3U);
   Apply({Cart().On({"10.180.2.12:80"}), Nth(2)});
   EXPECT_EQ(writer.backends(), 3U);
-  Apply({Cart().Gone(), Nth(7).Gone()});
+  Apply({Gone(Cart()), Gone(Nth(7))});
   EXPECT_EQ(writer.backends(), 2U);
 }
 
@@ -289,7 +317,7 @@ struct NftablesRestartTest : NftablesWriterTest {
 };
 
 TEST_F(NftablesRestartTest, AServiceScaledToZeroMeanwhileIsRefusedAtOnce) {
-  Restart({Cart()}, {NftPort("shop/cart").ClusterIp("172.30.0.10", 80)});
+  Restart({Cart()}, {PortOf("shop/cart").ClusterIp("172.30.0.10", 80, kOutside)});
   EXPECT_EQ(kernel.ElementsText(),
             "cluster-ips4: 172.30.0.10\n"
             "hairpin4: 10.180.1.11 . 10.180.1.11\n"
@@ -297,8 +325,8 @@ TEST_F(NftablesRestartTest, AServiceScaledToZeroMeanwhileIsRefusedAtOnce) {
 }
 
 TEST_F(NftablesRestartTest, SourceRangesThatAreGoneGuardNoMore) {
-  const NftPort open = NftPort("shop/web").LoadBalancer("198.51.100.4", 80).On({"10.180.2.11:80"});
-  Restart({NftPort(open).Ranges({"203.0.113.0/24"})}, {open});
+  const PortOf open = PortOf("shop/web").LoadBalancer("198.51.100.4", 80).On({"10.180.2.11:80"});
+  Restart({PortOf(open).Ranges({"203.0.113.0/24"})}, {open});
   EXPECT_THAT(kernel.ElementsText(), Not(HasSubstr("guarded4")));
   EXPECT_THAT(kernel.ElementsText(), Not(HasSubstr("source-ranges4")));
 }
@@ -312,7 +340,7 @@ TEST_F(NftablesRestartTest, AServiceNotYetKnownIsServedAsItWasUntilPrune) {
 
 TEST_F(NftablesRestartTest, AServiceThatComesLateReplacesAllItHad) {
   Restart({Cart(), Nth(1)}, {Nth(1)});
-  const NftPort none = NftPort("shop/cart").ClusterIp("172.30.0.10", 80);
+  const PortOf none = PortOf("shop/cart").ClusterIp("172.30.0.10", 80, kOutside);
   EXPECT_THAT(next.Apply(std::vector<plan::Change>{none}), IsEmpty());
   EXPECT_THAT(kernel.ElementsText(), testing::AllOf(HasSubstr("no-endpoints4: 172.30.0.10"),
                                                     Not(HasSubstr("services4: 172.30.0.10")),
@@ -335,7 +363,7 @@ TEST_F(NftablesRestartTest, AServiceThatComesLateAndUnchangedIsNotWritten) {
 constexpr const char* kCartMap = "affinity4/shop/cart/http/tcp";
 
 Remembered Client(std::string_view client, std::string_view backend) {
-  const plan::Backend to = test::NftBackend(backend);
+  const plan::Backend to = test::BackendOf(backend);
   return {Bytes().Add(test::Addr(client)), Bytes().Add(to.address).AddPort(to.port)};
 }
 

@@ -269,6 +269,23 @@ TEST(File, WrongOnesAreRefusedWithLineFieldAndExpectation) {
   const Case cases[] = {
       {"clusterCDIR: x",
        "FILE:3: \"clusterCDIR\": no such field in KubeProxyConfiguration (did you mean clusterCIDR?)"},
+      {"removeKubeProxy: false",
+       "FILE:3: \"removeKubeProxy\": no such field in KubeProxyConfiguration (it belongs into a document of "
+       "kind "
+       "FairleadConfiguration)"},
+      {"mode: IPVS",
+       "FILE:3: mode: expected one of auto, ebpf, nftables, ipvs or iptables, got \"IPVS\" (did you mean "
+       "ipvs?)"},
+      {"ipvs:\n  excludeCIDRs: [10.0.0.0/8, bad]",
+       "FILE:4: ipvs.excludeCIDRs: expected a CIDR such as 10.244.0.0/16 or fd00::/48, got \"bad\""},
+      {"ipvs:\n  tcpFinTimeout: 1000h",
+       "FILE:4: ipvs.tcpFinTimeout: expected a duration of at most 596h31m23s, got \"1000h\""},
+      {"conntrack:\n  tcpBeLiberal: yes",
+       "FILE:4: conntrack.tcpBeLiberal: expected true or false, got \"yes\""},
+      {"conntrack: []", "FILE:3: conntrack: expected a map, got a list"},
+      {"mode: nftables\nnftables:\n  syncPeriod: 1s\n  minSyncPeriod: 5s",
+       "FILE:6: nftables.minSyncPeriod: expected at most the sync period, which is 1s (FILE:5: "
+       "nftables.syncPeriod), got 5s"},
       {"iptables:\n  syncperiod: 1s",
        "FILE:4: \"iptables.syncperiod\": no such field in KubeProxyConfiguration (did you mean "
        "iptables.syncPeriod?)"},
