@@ -13,7 +13,7 @@ def endpoint_ip(n):
     return f"10.{128 + n // 62500 % 100}.{n // 250 % 250}.{n % 250 + 1}"
 
 
-def service(i):
+def service(i, proto="TCP"):
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -23,14 +23,14 @@ def service(i):
             "clusterIP": cluster_ip(i),
             "clusterIPs": [cluster_ip(i)],
             "ipFamilies": ["IPv4"],
-            "ports": [{"name": "http", "protocol": "TCP", "port": 80, "targetPort": 8080}],
+            "ports": [{"name": "http", "protocol": proto, "port": 80, "targetPort": 8080}],
             "internalTrafficPolicy": "Cluster",
             "sessionAffinity": "None",
         },
     }
 
 
-def slice_of(i, endpoints, replaced=None, node=None):
+def slice_of(i, endpoints, replaced=None, node=None, proto="TCP"):
     """The slice of Service i; `replaced` is (position, number of the endpoint that is there instead), `node` the one
     that all endpoints are on."""
     numbers = list(range(i * endpoints, (i + 1) * endpoints))
@@ -45,7 +45,7 @@ def slice_of(i, endpoints, replaced=None, node=None):
             "labels": {"kubernetes.io/service-name": f"svc-{i}"},
         },
         "addressType": "IPv4",
-        "ports": [{"name": "http", "protocol": "TCP", "port": 8080}],
+        "ports": [{"name": "http", "protocol": proto, "port": 8080}],
         "endpoints": [
             {
                 "addresses": [endpoint_ip(n)],
@@ -68,13 +68,13 @@ def single(name, ip, endpoint):
     return its_service, its_slice
 
 
-def write_json(path, services, endpoints, node=None):
+def write_json(path, services, endpoints, node=None, proto="TCP"):
     """One v1 List, an item a line. `node`: the one that all endpoints are on."""
     with open(path, "w", encoding="ascii") as out:
         out.write('{"apiVersion": "v1", "kind": "List", "items": [\n')
         for i in range(services):
-            out.write(json.dumps(service(i)) + ",\n")
-            out.write(json.dumps(slice_of(i, endpoints, node=node)) + ("\n" if i == services - 1 else ",\n"))
+            out.write(json.dumps(service(i, proto)) + ",\n")
+            out.write(json.dumps(slice_of(i, endpoints, node=node, proto=proto)) + ("\n" if i == services - 1 else ",\n"))
         out.write("]}\n")
 
 

@@ -7,7 +7,7 @@ def table(results):
     if found := results.get("connections"):
         parts.append(_connections(found))
     if found := results.get("packets"):
-        parts += [_packet_connections(found), _packets(found["programs"])]
+        parts += [_packet_connections(found), _forward(found), _packets(found["programs"])]
     if found := results.get("control_plane"):
         parts.append(_control_plane(found))
     if found := results.get("modes"):
@@ -62,6 +62,32 @@ def _packet_connections(found):
         figures = found["ways"][way]["service"]
         rows.append([words] + [f"{figures[what]['ratio']:.2f}" for what in ("connection", "round_trip", "bulk")])
     head = [f"packets at {found['services']:,} Services, DIRECT = 1.00", "new connections", "round trip", "bulk"]
+    return _rows(head, rows)
+
+
+FORWARD_WAYS = {
+    "tc_service": "outside → cluster IP → another node, masqueraded, by TC",
+    "xdp_service": "the same by XDP, out of the device it came in by",
+    "tc_others": "through the node, no Service, past TC",
+    "xdp_others": "the same past XDP and TC",
+}
+
+
+def _forward(found):
+    forward = found["forward"]
+    rows = [
+        [words] + [f"{forward[way][sender]['ratio']:.2f}" for sender in ("frames", "sockets")]
+        for way, words in FORWARD_WAYS.items()
+    ]
+    rows.append(
+        ["DIRECT, datagrams a second of one CPU, both ends included"]
+        + [f"{1e9 / forward['direct'][sender]['cpu_ns']:,.0f}" for sender in ("frames", "sockets")]
+    )
+    head = [
+        f"datagrams of {forward['flows']:,} flows at {found['services']:,} Services, DIRECT = 1.00",
+        "frames off the wire",
+        "sent by sockets",
+    ]
     return _rows(head, rows)
 
 

@@ -10,6 +10,7 @@ import time
 
 import connections
 import control_plane
+import forward
 import lab as bench_lab
 import modes
 import objects
@@ -29,15 +30,17 @@ class Size:
         self.packet_sizes = [10] if quick else [10, 1000, 10000]
         self.changes = 100 if quick else 1000
         self.load_s = 2 if quick else 10
+        self.modes = modes.MODES
         self.mode_sizes = [10, 500] if quick else [10, 1000, 10000]
         self.mode_changes = 20 if quick else 100
-        self.mode_patience_s = 60 if quick else 120
+        self.mode_patience_s = 120
         self.connections = [
             *("--rounds", "30" if quick else "200"),
             *("--connections", "50" if quick else "100"),
             *("--pings", "200" if quick else "500"),
             *("--bulk-mib", "4" if quick else "8"),
         ]
+        self.forward = ["--rounds", "20" if quick else "100"]
         self.mode_connections = [
             *("--rounds", "20" if quick else "100"),
             *("--connections", "50"),
@@ -83,7 +86,7 @@ def measure_connections(lab, size, progress):
 
 
 def measure_packets(lab, size, progress):
-    """By way of packets: connections, and ns a packet."""
+    """By way of packets: connections, datagrams a second, and ns a packet."""
     by_way = connections.measure_packets(lab, size.packet_services, ENDPOINTS, size.connections)
     for way, found in by_way.items():
         progress.done(
@@ -91,16 +94,18 @@ def measure_packets(lab, size, progress):
             f"round trip {found['service']['round_trip']['ratio']:.2f}, bulk {found['service']['bulk']['ratio']:.2f} "
             "of DIRECT"
         )
+    forwarded = forward.measure(lab, size.packet_services, ENDPOINTS, size.forward)
+    progress.done("datagrams a second, of DIRECT: " + forward.summary(forwarded))
     programs = {}
     for services in size.packet_sizes:
         programs[str(services)] = packets.measure(lab, services)
         progress.done(f"ns a packet at {services:,} Services: " + packets.summary(programs[str(services)]))
-    return {"services": size.packet_services, "ways": by_way, "programs": programs}
+    return {"services": size.packet_services, "ways": by_way, "forward": forwarded, "programs": programs}
 
 
 def measure_modes(lab, size, progress):
     found = {}
-    for mode in modes.MODES:
+    for mode in size.modes:
         if why := modes.why_not(mode):
             found[mode] = {"why_not": why}
             progress.done(f"{mode} mode: not measured: {why}")
@@ -140,26 +145,49 @@ PARTS = {
 }
 
 
+def listed(text, known):
+    """The words of a list with commas, all of them known."""
+    words = text.split(",")
+    for word in words:
+        if word not in known:
+            raise argparse.ArgumentTypeError(f"unknown: '{word}'; expected some of {', '.join(known)}")
+    return words
+
+
+def command(options):
+    """What was asked of scripts/bench.sh, where figures depend on it."""
+    words = ["scripts/bench.sh"]
+    if options.quick:
+        words.append("--quick")
+    for name in ("only", "modes", "sizes"):
+        if value := getattr(options, name):
+            words += [f"--{name}", value if isinstance(value, str) else ",".join(map(str, value))]
+    return " ".join(words)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", choices=PARTS)
+    parser.add_argument("--modes", type=lambda text: listed(text, modes.MODES))
+    parser.add_argument("--sizes", type=lambda text: [int(word) for word in text.split(",")])
     for name in ("build", "name", "cgroup", "pins", "work", "results"):
         parser.add_argument(f"--{name}", required=True)
     options = parser.parse_args()
+    size = Size(options.quick)
+    size.modes = options.modes or size.modes
+    size.mode_sizes = options.sizes or size.mode_sizes
     lab = bench_lab.Lab(options.build, options.name, options.cgroup, options.pins, options.work)
 
     results = {
-        "command": "scripts/bench.sh"
-        + (" --quick" if options.quick else "")
-        + (f" --only {options.only}" if options.only else ""),
+        "command": command(options),
         "machine": machine(),
         "load_before": os.getloadavg()[0],
     }
     progress = Progress()
     try:
         for part in [options.only] if options.only else PARTS:
-            results[part] = PARTS[part](lab, Size(options.quick), progress)
+            results[part] = PARTS[part](lab, size, progress)
     except bench_lab.BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1

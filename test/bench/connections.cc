@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "test/bench/bench_cluster.h"
+#include "test/bench/blocks.h"
 #include "test/bench/figures.h"
 #include "test/bench/lab_sockets.h"
 
@@ -47,10 +48,6 @@ struct Options {
   bool packets = false;
 };
 
-// The blocks of one way.
-struct Blocks {
-  std::vector<int64_t> cpu, wall;
-};
 using AllBlocks = std::array<Blocks, kWays>;
 
 class Bench {
@@ -156,32 +153,16 @@ class Bench {
     return blocks;
   }
 
-  static double Ratio(const std::vector<int64_t>& direct, const std::vector<int64_t>& way) {
-    std::vector<double> ratios;
-    for (size_t i = 0; i < way.size(); ++i) {
-      ratios.push_back(static_cast<double>(direct[i]) / static_cast<double>(way[i]));
-    }
-    return Quantile(ratios, 0.5);
-  }
-
-  // "ratio" and the median in ns, of CPU and of wall time.
-  static std::string Figures(const AllBlocks& all, size_t way) {
-    Blocks own = all[way];
-    return fmt::format(R"("ratio":{:.4f},"wall_ratio":{:.4f},"cpu_ns":{},"wall_ns":{})",
-                       Ratio(all[kDirect].cpu, own.cpu), Ratio(all[kDirect].wall, own.wall),
-                       Quantile(own.cpu, 0.5), Quantile(own.wall, 0.5));
-  }
-
   void Print(const AllBlocks& fresh, Samples& connects, const AllBlocks& round_trips, const AllBlocks& bulk) {
     std::string text;
     for (size_t way = 0; way < kWays; ++way) {
       auto& samples = connects[way];
-      text +=
-          fmt::format(R"({}"{}":{{"connection":{{{}}},"connect":{{"p50_ns":{},"p99_ns":{},"samples":{}}},)"
-                      R"("round_trip":{{{}}},"bulk":{{{},"bytes":{}}}}})",
-                      way == 0 ? "" : ",", kWayNames[way], Figures(fresh, way), Quantile(samples, 0.5),
-                      Quantile(samples, 0.99), samples.size(), Figures(round_trips, way), Figures(bulk, way),
-                      BulkBytes());
+      text += fmt::format(
+          R"({}"{}":{{"connection":{{{}}},"connect":{{"p50_ns":{},"p99_ns":{},"samples":{}}},)"
+          R"("round_trip":{{{}}},"bulk":{{{},"bytes":{}}}}})",
+          way == 0 ? "" : ",", kWayNames[way], Figures(fresh[kDirect], fresh[way]), Quantile(samples, 0.5),
+          Quantile(samples, 0.99), samples.size(), Figures(round_trips[kDirect], round_trips[way]),
+          Figures(bulk[kDirect], bulk[way]), BulkBytes());
     }
     fmt::print("{{{}}}\n", text);
   }

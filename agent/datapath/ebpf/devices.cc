@@ -54,8 +54,9 @@ bool IsAutoUplink(const NetDevice& device, const Inventory& inventory) {
   return true;
 }
 
-// A veth pair has no driver to save an skb in, and a packet that XDP redirects to it is lost unless the other
-// end has NAPI (drivers/net/veth.c, veth_xdp_xmit). Only who asks for it gets it.
+// A veth pair has no driver to save an skb in: one is copied into a frame first. And a packet that XDP sends
+// by it is lost unless the other end has NAPI, and waits there unless that has an XDP program too
+// (drivers/net/veth.c, veth_xdp_xmit, veth_xdp_flush). Only who asks for it gets it.
 XdpMode WantedXdp(const NetDevice& device, const std::string& option) {
   if (option == "generic") return XdpMode::kGeneric;
   if (option == "native") return XdpMode::kNative;
