@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Connections through IPVS, of ipvs mode or kube-proxy's, go on when another mode takes over, and back.
+// Connections through IPVS, of ipvs mode or kube-proxy's, go on when another mode takes over, and back; and
+// those by kube-proxy's rules when ipvs mode does.
 #include <gmock/gmock.h>
 
 #include <deque>
@@ -9,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "agent/datapath/ipvs/kernel.h"
+#include "test/support/kube_proxy_rules.h"
 #include "test/support/node_fixture.h"
 #include "test/support/process.h"
 
@@ -34,7 +36,7 @@ iptables -t nat -A POSTROUTING -j KUBE-POSTROUTING
 iptables -t nat -A KUBE-POSTROUTING ! -s 10.180.0.0/16 -p tcp --dport 8080 -j MASQUERADE
 )";
 
-class IpvsHandOverTest : public testing::TestWithParam<std::string> {
+class HandOver : public testing::Test {
  protected:
   void SetUp() override {
     if (auto kernel = ipvs::NetlinkKernel::Open(); !kernel) GTEST_SKIP() << kernel.error().message;
@@ -123,6 +125,7 @@ class IpvsHandOverTest : public testing::TestWithParam<std::string> {
   std::vector<std::pair<std::string, std::unique_ptr<Client>>> held_;
 };
 
+class IpvsHandOverTest : public HandOver, public testing::WithParamInterface<std::string> {};
 INSTANTIATE_TEST_SUITE_P(, IpvsHandOverTest, testing::Values("nftables", "iptables", "ebpf"),
                          [](const auto& mode) { return mode.param; });
 
@@ -144,6 +147,20 @@ TEST_P(IpvsHandOverTest, ConnectionsOfKubeProxysIpvsGoOn) {
   Hold("by kube-proxy", false);
   SwitchTo(GetParam());
   EXPECT_TRUE(Said("connections of kube-proxy's IPVS go on by nf_conntrack"));
+  EXPECT_THAT(Dead(), IsEmpty());
+}
+
+class IpvsHandOverFromRulesTest : public HandOver, public testing::WithParamInterface<KubeProxyMode> {};
+INSTANTIATE_TEST_SUITE_P(, IpvsHandOverFromRulesTest,
+                         testing::Values(KubeProxyMode::kIptablesNft, KubeProxyMode::kNftables),
+                         [](const auto& mode) { return std::string(Word(mode.param)); });
+
+TEST_P(IpvsHandOverFromRulesTest, ConnectionsOfKubeProxyGoOnInIpvsMode) {
+  PutKubeProxyRules(Host(), GetParam(),
+                    {{"shop/cart:tcp", "172.30.0.10", 80, 30001, {"10.180.0.11:8080", "10.180.1.11:8080"}}});
+  Hold("by kube-proxy's rules", false);
+  SwitchTo("ipvs");
+  EXPECT_TRUE(Said("kube-proxy: removed"));
   EXPECT_THAT(Dead(), IsEmpty());
 }
 
