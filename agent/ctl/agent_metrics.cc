@@ -21,19 +21,21 @@ namespace {
 constexpr timeval kPatience{1, 0};            // for the connection, and for each piece of the answer
 constexpr size_t kLongestAnswer = 16U << 20;  // nobody's metrics are as large
 
-// As an IPv6 socket reaches both families.
+// Not connected where nobody answers. A node may have no IPv6 at all.
 Fd Open(const Endpoint& server) {
-  Fd socket(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const bool v4 = server.address.GetFamily() == Family::kIpv4;
+  Fd socket(::socket(v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!socket) return socket;
-  const int no = 0;
-  ::setsockopt(socket.Get(), IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof(no));
   for (int option : {SO_RCVTIMEO, SO_SNDTIMEO})
     ::setsockopt(socket.Get(), SOL_SOCKET, option, &kPatience, sizeof(kPatience));
-  sockaddr_in6 to{};
-  to.sin6_family = AF_INET6;
-  to.sin6_port = htons(server.port);
-  std::copy_n(server.address.raw.bytes, sizeof(to.sin6_addr), to.sin6_addr.s6_addr);
-  if (::connect(socket.Get(), reinterpret_cast<const sockaddr*>(&to), sizeof(to)) != 0) return Fd();
+  sockaddr_in to4{.sin_family = AF_INET, .sin_port = htons(server.port), .sin_addr = {}, .sin_zero = {}};
+  sockaddr_in6 to6{};
+  to6.sin6_family = AF_INET6;
+  to6.sin6_port = htons(server.port);
+  std::ranges::copy(server.address.Bytes(),
+                    reinterpret_cast<uint8_t*>(v4 ? static_cast<void*>(&to4.sin_addr) : &to6.sin6_addr));
+  const auto* to = v4 ? reinterpret_cast<const sockaddr*>(&to4) : reinterpret_cast<const sockaddr*>(&to6);
+  if (::connect(socket.Get(), to, v4 ? sizeof(to4) : sizeof(to6)) != 0) return Fd();
   return socket;
 }
 

@@ -86,7 +86,7 @@ enum device_flag {
   DEVICE_POD = 1 << 1,
   DEVICE_DIRECT = 1 << 2,        // packets may enter the pod past the node's stack (EGRESS_PEER)
   DEVICE_NONE_EARLIER = 1 << 3,  // row 0: no connection of an earlier proxy is left
-  // Row 0: it serves what begins too, as programs are not on every device yet.
+  // Row 0: it serves what begins too, as programs have not been put on every device yet.
   DEVICE_EARLIER_SERVES = 1 << 4,
 };
 

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 
 #include <deque>
+#include <fstream>
 #include <memory>
 #include <thread>
 
@@ -76,6 +77,15 @@ class HandOver : public testing::Test {
     return true;
   }
 
+  // Connections that IPVS would end when it forgets them.
+  size_t KnownToIpvs() {
+    const NetnsScope inside(Host());
+    std::ifstream table("/proc/thread-self/net/ip_vs_conn");
+    size_t known = 0;
+    for (std::string line; std::getline(table, line);) known += line.find("ESTABLISHED") != std::string::npos;
+    return known;
+  }
+
   // Two connections a way, which IPVS gives to both backends in turn. Of the node itself none: its sockets
   // have the Service's own address, which goes with the device.
   void Hold(const std::string& when, bool six) {
@@ -134,6 +144,7 @@ TEST_P(IpvsHandOverTest, ConnectionsOfIpvsModeGoOnThereAndBack) {
   Hold("in ipvs", true);
   SwitchTo(GetParam());
   EXPECT_TRUE(Said("connections of IPVS go on by nf_conntrack"));
+  EXPECT_EQ(KnownToIpvs(), 0u);
   EXPECT_THAT(Dead(), IsEmpty());
   Hold("in " + GetParam(), true);
   SwitchTo("ipvs");
@@ -147,6 +158,7 @@ TEST_P(IpvsHandOverTest, ConnectionsOfKubeProxysIpvsGoOn) {
   Hold("by kube-proxy", false);
   SwitchTo(GetParam());
   EXPECT_TRUE(Said("connections of kube-proxy's IPVS go on by nf_conntrack"));
+  EXPECT_EQ(KnownToIpvs(), 0u);
   EXPECT_THAT(Dead(), IsEmpty());
 }
 

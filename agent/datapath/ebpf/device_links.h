@@ -24,6 +24,9 @@ class DeviceLinks {
   // name, is put right; the pin of a device that is gone goes.
   std::vector<PlacementFailure> Place(std::span<const Placement> wanted);
 
+  // Whether there is one: programs serve, if only those of an earlier run.
+  bool Any() const { return !Read().empty(); }
+
   // Links that no placement is about. Those of `programs` run the present program afterwards; one with a
   // program that is not among them (--xdp off, another release) is detached at once, not named.
   std::vector<Leftover> Others(std::span<const Placement> wanted,

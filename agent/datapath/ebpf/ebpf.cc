@@ -51,7 +51,8 @@ Result<std::unique_ptr<EbpfDatapath>> EbpfDatapath::Open(const EbpfOptions& opti
                                                  },
                                                  load::Tcx().has_value(),
                                                  {},
-                                                 options.kernel.leave_established});
+                                                 options.kernel.leave_established,
+                                                 options.earlier_serves});
   if (!path) return std::unexpected(path.error());
   self->path_ = std::move(*path);
   self->leaves_established_ = options.kernel.leave_established;

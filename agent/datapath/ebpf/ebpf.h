@@ -25,6 +25,7 @@ struct EbpfOptions {
   std::vector<std::string> netns_dirs;
   std::string nodeport_range;
   NatPorts::ReadHost read_host = ReadHostPorts;
+  bool earlier_serves = false;  // another proxy: what begins is his until programs are on every device
 
   static EbpfOptions From(const Options& options);
 };

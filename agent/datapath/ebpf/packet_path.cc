@@ -160,8 +160,9 @@ void PacketPath::Place(std::span<const Placement> wanted) {
     bool link = parts_.tcx || placement.hook == DeviceHook::kXdp;
     (link ? by_link : by_filter).push_back(placement);
   }
-  for (const PlacementFailure& failure : links_.Place(by_link)) Report(failure);
+  // Without tcx the links are XDP's, by which flows begin.
   for (const PlacementFailure& failure : clsact_.Place(by_filter)) Report(failure);
+  for (const PlacementFailure& failure : links_.Place(by_link)) Report(failure);
 }
 
 // Devices that keep a program though they are not chosen.
@@ -208,8 +209,8 @@ void PacketPath::WriteRows(const Choice& choice) {
   };
   if (rows_.empty()) {
     (void)parts_.devices.ForEach([&](const uint32_t& ifindex, const device& row) { rows_[ifindex] = row; });
-    const bool never_placed = !rows_.contains(0) || rows_[0].flags & DEVICE_EARLIER_SERVES;
-    earlier_serves_ = leaves_established_ && never_placed;
+    const bool done_before = rows_.contains(0) && !(rows_[0].flags & DEVICE_EARLIER_SERVES);
+    earlier_serves_ = parts_.earlier_serves && !done_before && !links_.Any();
   }
   device node = choice.node;
   if (earlier_serves_) node.flags |= DEVICE_EARLIER_SERVES;

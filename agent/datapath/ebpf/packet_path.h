@@ -45,6 +45,7 @@ class PacketPath {
     bool tcx = true;  // this kernel has it
     Departures::Delays delays = {};
     bool leave_established = false;
+    bool earlier_serves = false;  // another proxy, until Prune
   };
 
   static Result<std::unique_ptr<PacketPath>> Open(DeviceOptions options, Parts parts);
@@ -93,7 +94,7 @@ class PacketPath {
   Clsact clsact_;
   Departures departures_;
   bool leaves_established_;
-  bool earlier_serves_ = false;  // until every device has its programs
+  bool earlier_serves_ = false;  // until programs have been put on every device
   bool committed_ = false;
   bool pruned_ = false;
   Clock::time_point due_{};                          // of the next pass

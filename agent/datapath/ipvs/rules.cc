@@ -46,8 +46,9 @@ class Renderer {
     const auto add = [&](std::string rule) { input.rules.push_back(std::move(rule)); };
     add(fmt::format("{} -j RETURN", kStands));
     add(fmt::format("-p tcp {} -j ACCEPT", Set(SetKind::kHealth, "dst")));
-    // IPVS itself refuses by an ICMP error, and a TCP socket still in connect() ignores one: a client on this
-    // node would hear of it a second later, when it sends its SYN again (Linux 6.1, IPv6).
+    // IPVS itself refuses by an ICMP error, and a TCP socket still in connect() ignores one: a pod here would
+    // hear of it a second later, when it sends its SYN again (Linux 6.1, IPv6). So do the node's own clients:
+    // IPVS takes their packets before any filter.
     add(fmt::format("-p tcp {} -j REJECT --reject-with tcp-reset", Set(SetKind::kNoBackends, "dst,dst")));
     add(fmt::format("{} -j RETURN", Set(SetKind::kAddresses, "dst", "! ")));
     add(fmt::format("{} -j RETURN", Set(SetKind::kFrontends, "dst,dst")));

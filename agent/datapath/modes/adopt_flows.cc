@@ -164,8 +164,8 @@ size_t MakeEntries(Netlink& netlink, std::span<const NetlinkRequest> creations) 
     if (!asked) reason = asked.error().message;
   }
   if (made < creations.size())
-    spdlog::warn("{} of {} connections of the packet path cannot go on: nf_conntrack: {}",
-                 creations.size() - made, creations.size(), reason);
+    spdlog::warn("{} of {} connections cannot go on by nf_conntrack: {}", creations.size() - made,
+                 creations.size(), reason);
   return made;
 }
 

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <istream>
 #include <span>
 #include <vector>
 
@@ -18,12 +19,16 @@
 
 namespace fairlead::modes {
 
-// `remove` ends these servers. How many connections go on.
-Result<size_t> AdoptIpvs(std::span<const ipvs::ServerKey> servers,
-                         const std::function<Result<void>()>& remove);
+// `remove` ends these servers. Should it fail half way, that is for the caller to say: the entries are right
+// even where a server stands, since nf_conntrack translates before IPVS looks. How many connections go on.
+Result<size_t> AdoptIpvs(std::span<const ipvs::ServerKey> servers, const std::function<void()>& remove);
 
 // The connections of these servers among all entries. Of TCP those that are not over; of UDP all, since a
-// datagram that met its entry would pass untranslated.
+// datagram that met its entry would pass untranslated. None of the node itself by an address of its own: such
+// a socket has the Service's address, which goes with the device.
+// Lines of /proc/net/ip_vs_conn that are of these connections.
+size_t CountIpvsConnections(std::istream& table, std::span<const ebpf::HandedFlow> flows);
+
 std::vector<ebpf::HandedFlow> IpvsFlows(std::span<const netfilter::ConntrackEntry> entries,
                                         std::span<const ipvs::ServerKey> servers);
 

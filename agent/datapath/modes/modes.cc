@@ -96,10 +96,8 @@ Result<bool> HasTranslatedFlows() {
   return any;
 }
 
-// Connections that nf_conntrack has, of kube-proxy or another mode, go on to be its business. Those rules go
-// on to begin some until Commit, so where they stand it does not matter that there are none now.
-bool MayHaveEarlier(const Options& options) {
-  if (HasTranslatedFlows().value_or(true)) return true;
+// kube-proxy or another mode, until Prune.
+bool AnotherServes(const Options& options) {
   const auto standing = FindStanding(options.bpffs_dir);
   const auto other = [](const Standing& of) { return of.mode != Mode::kEbpf; };
   if (std::ranges::any_of(standing, other)) return true;
@@ -120,7 +118,10 @@ Result<void> KeepEarlier(ebpf::EbpfDatapath& ebpf) {
 // `first`: the datapath in it.
 Result<std::unique_ptr<Beside>> OpenEbpf(const Options& options, ebpf::EbpfDatapath*& first) {
   ebpf::EbpfOptions ebpf = ebpf::EbpfOptions::From(options);
-  ebpf.kernel.leave_established = MayHaveEarlier(options);
+  // Connections that nf_conntrack has go on to be its business. Where another serves, he goes on to begin
+  // some, so that it does not matter that there are none now.
+  ebpf.earlier_serves = AnotherServes(options);
+  ebpf.kernel.leave_established = ebpf.earlier_serves || HasTranslatedFlows().value_or(true);
   if (ebpf.kernel.leave_established) ebpf.read_host = &ReadPortsInUse;
   auto datapath = ebpf::EbpfDatapath::Open(ebpf);
   if (!datapath) return std::unexpected(WhyNotEbpf(options, datapath.error()));
@@ -169,10 +170,7 @@ Result<bool> HandOverIpvs() {
   auto servers = ipvs::StandingServers();
   if (!servers) return std::unexpected(servers.error());
   Result<bool> cleaned = false;
-  auto adopted = AdoptIpvs(*servers, [&] {
-    cleaned = ipvs::CleanUp();
-    return WithoutAnswer(cleaned);
-  });
+  auto adopted = AdoptIpvs(*servers, [&] { cleaned = ipvs::CleanUp(); });
   if (!adopted) return std::unexpected(adopted.error());
   SayAdopted(*adopted, "IPVS");
   return cleaned;
@@ -182,10 +180,11 @@ Result<bool> HandOverIpvs() {
 Result<void> TakeFromKubeProxy() {
   auto found = FindKubeProxyIpvs();
   if (!found) return std::unexpected(found.error());
-  auto adopted = AdoptIpvs(found->servers, &RemoveKubeProxy);
+  Result<void> removed;
+  auto adopted = AdoptIpvs(found->servers, [&] { removed = RemoveKubeProxy(); });
   if (!adopted) return std::unexpected(adopted.error());
   SayAdopted(*adopted, "kube-proxy's IPVS");
-  return {};
+  return removed;
 }
 
 // Where kube-proxy's rules stand it serves from now on, and connections go on with it. They end if that
@@ -193,7 +192,7 @@ Result<void> TakeFromKubeProxy() {
 Result<bool> CleanUpForGood(const std::function<Result<bool>()>& hand_over,
                             const std::function<Result<bool>()>& clean_up) {
   const auto kube_proxy = FindKubeProxy();
-  if (!kube_proxy || kube_proxy->empty()) return clean_up();
+  if (kube_proxy && kube_proxy->empty()) return clean_up();
   auto handed = hand_over();
   if (handed) return handed;
   spdlog::warn("cleanup: connections end: {}", handed.error().message);

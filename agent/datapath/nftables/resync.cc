@@ -43,13 +43,22 @@ Result<void> Writer::Commit() {
   return synced;
 }
 
+// One that was cut short says nothing of what stands: what was refused is, and the next pass looks again.
 Result<void> Writer::Resync() {
+  auto refused = std::exchange(refused_, {});
+  auto synced = SyncWhole();
+  if (synced) return synced;
+  refused_.merge(refused);
+  generation_.reset();
+  return synced;
+}
+
+Result<void> Writer::SyncWhole() {
   auto generation = kernel_.Generation();
   if (!generation) return std::unexpected(generation.error());
   generation_ = *generation;
   auto sight = kernel_.Look();
   if (!sight) return std::unexpected(sight.error());
-  refused_.clear();
   chains_.merge(ledger_.Chains());
   std::map<plan::ServicePortKey, Sticky> stickies;
   for (const auto& [key, standing] : ledger_.ports()) {

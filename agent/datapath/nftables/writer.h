@@ -80,6 +80,7 @@ class Writer {
 
   // The whole (resync.cc).
   Result<void> Resync();
+  Result<void> SyncWhole();
   Result<void> Install();
   Result<void> Replace();
   Result<void> Repair(const Sight& sight);

@@ -6,6 +6,8 @@
 #include <linux/netfilter/nf_conntrack_tcp.h>
 #include <netinet/in.h>
 
+#include <sstream>
+
 #include "test/support/objects.h"
 
 namespace fairlead::test {
@@ -84,6 +86,27 @@ TEST(AdoptIpvsTest, WhatIsNotOfTheseServersIsLeftAlone) {
   ConntrackEntry untranslated = Connection();
   untranslated.reply_source = untranslated.destination;
   EXPECT_THAT(Flows(untranslated), IsEmpty());
+}
+
+TEST(AdoptIpvsTest, TheNodesOwnByTheServicesAddressIsLeftOut) {
+  ConntrackEntry entry = Connection();
+  entry.source.address = entry.destination.address;
+  EXPECT_THAT(Flows(entry), IsEmpty());
+}
+
+TEST(AdoptIpvsTest, WhatIpvsStillKnowsIsCountedByItsEnds) {
+  HandedFlow four, six;
+  four.client = {Addr("10.180.0.100"), 40000};
+  four.frontend = {Addr("172.30.0.10"), 80};
+  six.client = {Addr("fd00:10:180::100"), 40000};
+  six.frontend = {Addr("fd00:172:30::10"), 80};
+  std::istringstream table(
+      "Pro FromIP   FPrt ToIP     TPrt DestIP   DPrt State       Expires PEName PEData\n"
+      "TCP 0AB40064 9C40 AC1E000A 0050 0AB4010B 1F90 ESTABLISHED     899\n"
+      "TCP 0AB40064 9C41 AC1E000A 0050 0AB4010B 1F90 ESTABLISHED     899\n"
+      "TCP fd00:0010:0180:0000:0000:0000:0000:0100 9C40 fd00:0172:0030:0000:0000:0000:0000:0010 0050 "
+      "fd00:0010:0180:0001:0000:0000:0000:0011 1F90 ESTABLISHED     899\n");
+  EXPECT_EQ(modes::CountIpvsConnections(table, std::vector{four, six}), 2u);
 }
 
 }  // namespace
