@@ -199,7 +199,6 @@ OracleSeen OracleRunner::Try(const OracleFlow& flow) {
 }
 
 void OracleRunner::AwaitLeaving() {
-  if (!HasLeavingServer(lab_.N1().Net())) return;
   const auto gone_by = steady_clock::now() + kLeaving;
   while (HasLeavingServer(lab_.N1().Net()) && steady_clock::now() < gone_by)
     std::this_thread::sleep_for(milliseconds(20));
