@@ -145,6 +145,12 @@ PARTS = {
 }
 
 
+def numbers(text):
+    if not all(word.isdigit() and int(word) > 0 for word in text.split(",")):
+        raise argparse.ArgumentTypeError(f"expected numbers of Services such as 10,1000, got {text!r}")
+    return [int(word) for word in text.split(",")]
+
+
 def listed(text, known):
     """The words of a list with commas, all of them known."""
     words = text.split(",")
@@ -170,7 +176,7 @@ def main():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", choices=PARTS)
     parser.add_argument("--modes", type=lambda text: listed(text, modes.MODES))
-    parser.add_argument("--sizes", type=lambda text: [int(word) for word in text.split(",")])
+    parser.add_argument("--sizes", type=numbers)
     for name in ("build", "name", "cgroup", "pins", "work", "results"):
         parser.add_argument(f"--{name}", required=True)
     options = parser.parse_args()

@@ -87,6 +87,30 @@ Result<SavedSets> ReadSets(IpsetTool& ipset) {
   return read;
 }
 
+// What of ours stands, and the hands to take it away.
+struct Standing {
+  std::unique_ptr<NetlinkDevice> device;
+  std::set<Address> addresses;
+  IpsetTool ipset{RunToEnd};
+  SavedSets sets;
+
+  bool HasServers() const { return !addresses.empty() || !sets.elements.empty(); }
+};
+
+Result<Standing> FindStanding() {
+  Standing standing;
+  auto device = NetlinkDevice::Open();
+  if (!device) return std::unexpected(std::move(device.error()));
+  standing.device = std::move(*device);
+  auto addresses = standing.device->List();
+  if (!addresses) return std::unexpected(std::move(addresses.error()));
+  standing.addresses = std::move(addresses->ours);
+  auto saved = ReadSets(standing.ipset);
+  if (!saved) return std::unexpected(std::move(saved.error()));
+  standing.sets = std::move(*saved);
+  return standing;
+}
+
 }  // namespace
 
 IpvsDatapathOptions IpvsDatapathOptions::From(const Options& options) {
@@ -141,38 +165,26 @@ Result<std::unique_ptr<datapath::Datapath>> Open(const IpvsDatapathOptions& opti
 }
 
 Result<std::vector<ServerKey>> StandingServers() {
-  auto device = NetlinkDevice::Open();
-  if (!device) return std::unexpected(std::move(device.error()));
-  auto addresses = (*device)->List();
-  if (!addresses) return std::unexpected(std::move(addresses.error()));
-  IpsetTool ipset(RunToEnd);
-  auto saved = ReadSets(ipset);
-  if (!saved) return std::unexpected(std::move(saved.error()));
+  auto standing = FindStanding();
+  if (!standing) return std::unexpected(std::move(standing.error()));
   std::vector<ServerKey> none;
-  if (addresses->ours.empty() && saved->elements.empty()) return none;  // asking would load the module
+  if (!standing->HasServers()) return none;  // asking would load the module
   auto kernel = NetlinkKernel::Open();
-  return kernel ? ServersOf(**kernel, addresses->ours, saved->elements) : none;
+  return kernel ? ServersOf(**kernel, standing->addresses, standing->sets.elements) : none;
 }
 
 Result<bool> CleanUp() {
-  auto device = NetlinkDevice::Open();
-  if (!device) return std::unexpected(std::move(device.error()));
-  auto addresses = (*device)->List();
-  if (!addresses) return std::unexpected(std::move(addresses.error()));
-  IpsetTool ipset(RunToEnd);
-  auto saved = ReadSets(ipset);
-  if (!saved) return std::unexpected(std::move(saved.error()));
-
+  auto standing = FindStanding();
+  if (!standing) return std::unexpected(std::move(standing.error()));
   Result<void> first;
-  if (!addresses->ours.empty() || !saved->elements.empty())
-    Keep(first, RemoveServers(addresses->ours, saved->elements));
-  auto destroyed = (*device)->Destroy();
+  if (standing->HasServers()) Keep(first, RemoveServers(standing->addresses, standing->sets.elements));
+  auto destroyed = standing->device->Destroy();
   if (!destroyed) Keep(first, std::unexpected(destroyed.error()));
   auto rules = RemoveRules(std::nullopt);
   if (!rules) Keep(first, std::unexpected(rules.error()));
-  for (const std::string& name : saved->names) Keep(first, ipset.Destroy(name));
+  for (const std::string& name : standing->sets.names) Keep(first, standing->ipset.Destroy(name));
   if (!first) return std::unexpected(std::move(first.error()));
-  return destroyed.value_or(false) || rules.value_or(false) || !saved->names.empty();
+  return destroyed.value_or(false) || rules.value_or(false) || !standing->sets.names.empty();
 }
 
 }  // namespace fairlead::ipvs

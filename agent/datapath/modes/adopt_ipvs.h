@@ -26,10 +26,10 @@ Result<size_t> AdoptIpvs(std::span<const ipvs::ServerKey> servers, const std::fu
 // The connections of these servers among all entries. Of TCP those that are not over; of UDP all, since a
 // datagram that met its entry would pass untranslated. None of the node itself by an address of its own: such
 // a socket has the Service's address, which goes with the device.
-// Lines of /proc/net/ip_vs_conn that are of these connections.
-size_t CountIpvsConnections(std::istream& table, std::span<const ebpf::HandedFlow> flows);
-
 std::vector<ebpf::HandedFlow> IpvsFlows(std::span<const netfilter::ConntrackEntry> entries,
                                         std::span<const ipvs::ServerKey> servers);
+
+// Lines of /proc/net/ip_vs_conn that are of these connections.
+size_t CountIpvsConnections(std::istream& table, std::span<const ebpf::HandedFlow> flows);
 
 }  // namespace fairlead::modes
